@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rawdrv - a RAM disk straight on the kernel interface, that dies on purpose.
+ *
+ *	rawdrv [--at POINT] [--after N] [--size BYTES] [--timeout MS]
+ *
+ * Prints the device's path once it is usable and serves until it is told to
+ * leave, or until POINT, where it kills itself with SIGKILL:
+ *
+ *	created     after CREATE
+ *	attached    after ATTACH and QUEUE
+ *	scan        with a request of the partition scan delivered
+ *	delivered   with request number N (--after) and its batch delivered
+ *	answered    in the middle of a batch, half of it answered
+ *	flush       with a flush delivered
+ *	copy-in     while a worker waits for a page that a read's data is in
+ *	copy-out    while a worker waits for the buffer of a write's data
+ *	self        while another of its threads reads its own device
+ *
+ * or until it stops doing its work: "stop" stops itself with SIGSTOP, "ignore"
+ * fetches requests and never answers them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kbdus.h"
+
+#define N_WORKERS 2
+#define DEPTH 64
+#define MAX_IO (256U << 10)
+#define SELF_OFFSET (1U << 20)
+
+static const char *point = "";
+static unsigned long die_after = 1;
+static uint64_t size = 64U << 20;
+static uint32_t timeout_ms;
+static char *disk, *buffers, *missing;
+static int session, queues[N_WORKERS];
+static uint64_t id;
+static unsigned long n_seen;
+static bool is_started;
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "rawdrv: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static bool is_at(const char *name)
+{
+	return strcmp(point, name) == 0;
+}
+
+static void die(void)
+{
+	kill(getpid(), SIGKILL);
+	for (;;)
+		pause();
+}
+
+static void *map(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		fail("mmap");
+	return p;
+}
+
+/* Dies when somebody waits for a page that is never going to come. */
+static void *watch_fault(void *arg)
+{
+	struct pollfd poll_fd = { .fd = (int)(intptr_t)arg, .events = POLLIN };
+
+	if (poll(&poll_fd, 1, -1) < 0)
+		fail("poll");
+	die();
+	return NULL;
+}
+
+static void make_missing(void *addr, size_t len)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)addr, .len = len },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	pthread_t thread;
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &reg))
+		fail("userfaultfd");
+	if (pthread_create(&thread, NULL, watch_fault, (void *)(intptr_t)fd))
+		fail("pthread_create");
+}
+
+static void create(void)
+{
+	struct kbdus_create create = {
+		.abi = KBDUS_ABI,
+		.attributes = {
+			.size = size,
+			.ops = 1U << KBDUS_OP_READ | 1U << KBDUS_OP_WRITE |
+			       1U << KBDUS_OP_FLUSH | 1U << KBDUS_OP_DISCARD,
+			.max_io = MAX_IO,
+			.queue_depth = DEPTH,
+			.timeout_ms = timeout_ms,
+			.driver = "rawdrv",
+		},
+	};
+
+	session = open("/dev/" KBDUS_CONTROL_NAME, O_RDWR | O_CLOEXEC);
+	if (session < 0)
+		fail("/dev/" KBDUS_CONTROL_NAME);
+	if (ioctl(session, KBDUS_CREATE, &create))
+		fail("KBDUS_CREATE");
+	id = create.id;
+	if (is_at("created"))
+		die();
+}
+
+static void attach(void)
+{
+	struct kbdus_attach attach = {
+		.abi = KBDUS_ABI,
+		.id = id,
+		.buffers = (uintptr_t)buffers,
+		.buffer_size = MAX_IO,
+	};
+	struct kbdus_queue_new queue = { 0 };
+
+	if (ioctl(session, KBDUS_ATTACH, &attach))
+		fail("KBDUS_ATTACH");
+	for (int i = 0; i < N_WORKERS; i++) {
+		if (ioctl(session, KBDUS_QUEUE, &queue))
+			fail("KBDUS_QUEUE");
+		queues[i] = queue.fd;
+	}
+	if (is_at("attached"))
+		die();
+}
+
+static bool is_write(const struct kbdus_request *request)
+{
+	return request->op == KBDUS_OP_WRITE;
+}
+
+/* Points at which a request that was just delivered is the last. */
+static void check_point(const struct kbdus_request *request)
+{
+	unsigned long n = __atomic_add_fetch(&n_seen, 1, __ATOMIC_RELAXED);
+
+	if (is_at("scan") && !is_started)
+		die();
+	if (!is_started)
+		return;
+	if ((is_at("delivered") || is_at("answered")) && n >= die_after)
+		die();
+	if (is_at("flush") && request->op == KBDUS_OP_FLUSH)
+		die();
+	if (is_at("self") && request->op == KBDUS_OP_READ &&
+	    request->off == SELF_OFFSET)
+		die();
+	if (is_at("stop"))
+		kill(getpid(), SIGSTOP);
+}
+
+static struct kbdus_completion answer(const struct kbdus_request *request)
+{
+	struct kbdus_completion completion = {
+		.generation = request->generation,
+		.tag = request->tag,
+		.done = request->len,
+	};
+	char *data = disk + request->off;
+
+	if (request->op == KBDUS_OP_READ) {
+		completion.how = KBDUS_HOW_ADDR;
+		completion.addr = (uintptr_t)data;
+		if (is_started && is_at("copy-in"))
+			completion.addr = (uintptr_t)missing;
+	} else if (is_write(request)) {
+		memcpy(data, buffers + (size_t)request->tag * MAX_IO,
+		       request->len);
+	} else if (request->op == KBDUS_OP_DISCARD) {
+		memset(data, 0, request->len);
+	}
+	return completion;
+}
+
+static unsigned int serve(const struct kbdus_request *requests, unsigned int n,
+			  struct kbdus_completion *completions)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		check_point(&requests[i]);
+		if (is_started && is_at("ignore"))
+			return 0;
+		completions[i] = answer(&requests[i]);
+	}
+	return n;
+}
+
+static void *work(void *arg)
+{
+	struct kbdus_request requests[DEPTH];
+	struct kbdus_completion completions[DEPTH];
+	struct kbdus_exchange exchange = {
+		.completions = (uintptr_t)completions,
+		.requests = (uintptr_t)requests,
+	};
+	int queue = *(int *)arg;
+
+	do {
+		exchange.max_requests = DEPTH;
+		if (ioctl(queue, KBDUS_EXCHANGE, &exchange)) {
+			if (errno != EINTR)
+				fail("KBDUS_EXCHANGE");
+			if (exchange.n_done != exchange.n_completions)
+				fail("interrupted half way");
+		}
+		exchange.n_completions =
+			serve(requests, exchange.n_requests, completions);
+		/* half of a batch goes in before the driver dies */
+		if (is_at("answered") && n_seen + DEPTH >= die_after)
+			exchange.n_completions = (exchange.n_completions + 1) / 2;
+	} while (!(exchange.flags & KBDUS_EXCHANGE_TERMINATE));
+	return NULL;
+}
+
+/* A child opens the device, which its driver may not, and hands it over. */
+static void send_device(int socket)
+{
+	char path[64], byte = 0;
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = CMSG_SPACE(sizeof(int)) };
+	int fd;
+
+	if (read(socket, path, sizeof(path)) <= 0)
+		_exit(1);
+	fd = open(path, O_RDWR | O_DIRECT);
+	if (fd < 0)
+		fail(path);
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	if (sendmsg(socket, &msg, 0) != 1)
+		fail("sendmsg");
+	_exit(0);
+}
+
+static int receive_device(int socket)
+{
+	char byte, space[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = space,
+			      .msg_controllen = sizeof(space) };
+	int fd;
+
+	if (recvmsg(socket, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
+		fail("recvmsg");
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+static void read_self(int socket, const char *path)
+{
+	char *block = map(4096);
+	int fd;
+
+	if (write(socket, path, strlen(path) + 1) < 0)
+		fail("socket");
+	fd = receive_device(socket);
+	if (open(path, O_RDONLY) >= 0 || errno != EDEADLK) {
+		fprintf(stderr, "rawdrv: could open its own device\n");
+		exit(1);
+	}
+	if (pread(fd, block, 4096, SELF_OFFSET) != 4096)
+		fail("read of its own device");
+}
+
+static void parse(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "at", required_argument, NULL, 'a' },
+		{ "after", required_argument, NULL, 'n' },
+		{ "size", required_argument, NULL, 's' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ 0 }
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'a')
+			point = optarg;
+		else if (c == 'n')
+			die_after = strtoul(optarg, NULL, 0);
+		else if (c == 's')
+			size = strtoull(optarg, NULL, 0);
+		else if (c == 't')
+			timeout_ms = (uint32_t)strtoul(optarg, NULL, 0);
+		else
+			exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t threads[N_WORKERS];
+	int sockets[2] = { -1, -1 };
+	char path[64];
+
+	parse(argc, argv);
+	if (is_at("self")) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+			fail("socketpair");
+		if (fork() == 0)
+			send_device(sockets[1]);
+	}
+	disk = map(size);
+	buffers = map((size_t)DEPTH * MAX_IO);
+	missing = map(MAX_IO);
+	if (is_at("copy-in"))
+		make_missing(missing, MAX_IO);
+	if (is_at("copy-out"))
+		make_missing(buffers, (size_t)DEPTH * MAX_IO);
+	create();
+	attach();
+	for (int i = 0; i < N_WORKERS; i++)
+		if (pthread_create(&threads[i], NULL, work, &queues[i]))
+			fail("pthread_create");
+	if (ioctl(session, KBDUS_START, 0))
+		fail("KBDUS_START");
+	is_started = true;
+	snprintf(path, sizeof(path), "/dev/bdus-%llu", (unsigned long long)id);
+	puts(path);
+	fflush(stdout);
+	if (is_at("self"))
+		read_self(sockets[0], path);
+	for (int i = 0; i < N_WORKERS; i++)
+		pthread_join(threads[i], NULL);
+	return 0;
+}

@@ -1,0 +1,680 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * device.c - the life of a device: attributes, disk, watchdog, removal.
+ *
+ * A device dies once, in kbdus_dev_kill(), whoever noticed first that its
+ * driver is gone; from there a work item ends its requests, removes the disk
+ * and drops the table's reference.
+ */
+#include <linux/capability.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include <linux/xarray.h>
+
+#include "internal.h"
+
+#define WATCHDOG_PERIOD HZ
+/* how long KBDUS_DESTROY waits for a killed driver, or the last closer */
+#define LAST_WAIT_MS 5000
+#define LARGEST_RANGE (U32_MAX & ~(PAGE_SIZE - 1))
+#define MAX_PHYSICAL_BLOCK_SIZE (1U << 20)
+#define MIN_TIMEOUT_MS 1000
+#define ALL_FLAGS                                               \
+	(KBDUS_DEVICE_READ_ONLY | KBDUS_DEVICE_ROTATIONAL |     \
+	 KBDUS_DEVICE_NO_PARTITIONS | KBDUS_DEVICE_RECOVERABLE)
+#define BIT_OF(op) (1U << KBDUS_OP_##op)
+#define WRITING_OPS                                                        \
+	(BIT_OF(WRITE) | BIT_OF(WRITE_ZEROES) | BIT_OF(FUA_WRITE) |        \
+	 BIT_OF(DISCARD) | BIT_OF(SECURE_ERASE))
+
+static DEFINE_XARRAY(devices);
+static atomic_t n_devices = ATOMIC_INIT(0);
+static atomic64_t next_id = ATOMIC64_INIT(0);
+
+/* --- attributes --------------------------------------------------------- */
+
+static int refuse(const char *what, u64 value)
+{
+	pr_debug("kbdus: attribute refused: %s (%llu)\n", what, value);
+	return -EINVAL;
+}
+
+static bool is_text(const char *text, size_t size)
+{
+	size_t len = strnlen(text, size);
+
+	return len < size && !memchr_inv(text + len, 0, size - len);
+}
+
+static bool is_block_size(u32 size, u32 min, u32 max)
+{
+	return is_power_of_2(size) && size >= min && size <= max;
+}
+
+static void attributes_fill_in(struct kbdus_attributes *a)
+{
+	u32 physical;
+
+	if (!a->logical_block_size)
+		a->logical_block_size = SECTOR_SIZE;
+	physical = max_t(u32, a->logical_block_size, 4096);
+	if (!a->physical_block_size)
+		a->physical_block_size = a->size & (physical - 1) ?
+						 a->logical_block_size :
+						 physical;
+	if (!a->max_io)
+		a->max_io = KBDUS_DEFAULT_MAX_IO;
+	if (!a->max_write_zeroes)
+		a->max_write_zeroes = LARGEST_RANGE;
+	if (!a->max_discard)
+		a->max_discard = LARGEST_RANGE;
+	if (!a->max_secure_erase)
+		a->max_secure_erase = LARGEST_RANGE;
+	if (!a->discard_granularity)
+		a->discard_granularity = a->logical_block_size;
+	if (!a->queue_depth)
+		a->queue_depth = KBDUS_DEFAULT_DEPTH;
+	if (!(a->ops & BIT_OF(WRITE)))
+		a->flags |= KBDUS_DEVICE_READ_ONLY;
+}
+
+static int attributes_check_ops(const struct kbdus_attributes *a)
+{
+	if (a->ops >> KBDUS_OP_COUNT)
+		return refuse("ops: unknown operation", a->ops);
+	if (!(a->ops & BIT_OF(READ)))
+		return refuse("ops: no read", a->ops);
+	if (!(a->ops & BIT_OF(WRITE)) && (a->ops & WRITING_OPS))
+		return refuse("ops: writing operations without write", a->ops);
+	if ((a->ops & BIT_OF(FUA_WRITE)) && !(a->ops & BIT_OF(FLUSH)))
+		return refuse("ops: FUA write without flush", a->ops);
+	return 0;
+}
+
+static int attributes_check_sizes(const struct kbdus_attributes *a)
+{
+	u32 block = a->logical_block_size;
+
+	if (!is_block_size(block, SECTOR_SIZE, PAGE_SIZE))
+		return refuse("logical_block_size", block);
+	if (!is_block_size(a->physical_block_size, block,
+			   MAX_PHYSICAL_BLOCK_SIZE))
+		return refuse("physical_block_size", a->physical_block_size);
+	if (!a->size || a->size > S64_MAX || a->size & (block - 1))
+		return refuse("size", a->size);
+	if (!a->max_io || a->max_io > KBDUS_MAX_IO || a->max_io % PAGE_SIZE)
+		return refuse("max_io", a->max_io);
+	if (a->max_write_zeroes % block)
+		return refuse("max_write_zeroes", a->max_write_zeroes);
+	if (a->max_discard % block)
+		return refuse("max_discard", a->max_discard);
+	if (a->max_secure_erase % block)
+		return refuse("max_secure_erase", a->max_secure_erase);
+	if (!is_block_size(a->discard_granularity, block, 1U << 31))
+		return refuse("discard_granularity", a->discard_granularity);
+	return 0;
+}
+
+static int attributes_check(const struct kbdus_attributes *a)
+{
+	int ret;
+
+	if (a->flags & ~ALL_FLAGS)
+		return refuse("flags", a->flags);
+	if (memchr_inv(a->reserved, 0, sizeof(a->reserved)))
+		return refuse("reserved fields", a->reserved[0]);
+	if (!is_text(a->driver, sizeof(a->driver)) || !a->driver[0])
+		return refuse("driver", 0);
+	if (!is_text(a->backing, sizeof(a->backing)))
+		return refuse("backing", 0);
+	if (!a->queue_depth || a->queue_depth > KBDUS_MAX_DEPTH)
+		return refuse("queue_depth", a->queue_depth);
+	if (a->timeout_ms && a->timeout_ms < MIN_TIMEOUT_MS)
+		return refuse("timeout_ms", a->timeout_ms);
+	if (a->recovery_timeout_ms)
+		return refuse("recovery_timeout_ms", a->recovery_timeout_ms);
+	ret = attributes_check_ops(a);
+	return ret ? ret : attributes_check_sizes(a);
+}
+
+/* --- disk --------------------------------------------------------------- */
+
+static bool is_by_driver(struct kbdus_dev *dev)
+{
+	bool ret;
+
+	spin_lock(&dev->lock);
+	ret = dev->session && task_tgid(current) == dev->session->tgid;
+	spin_unlock(&dev->lock);
+	return ret;
+}
+
+static KBDUS_DISK_OPEN(disk_open)
+{
+	struct kbdus_dev *dev = KBDUS_DISK_OF_OPEN->private_data;
+
+	if (READ_ONCE(dev->is_closed))
+		return -ENXIO;
+	/* its I/O would wait for itself */
+	if (is_by_driver(dev))
+		return -EDEADLK;
+	return 0;
+}
+
+static int disk_set_read_only(struct block_device *bdev, bool is_read_only)
+{
+	const struct kbdus_dev *dev = bdev->bd_disk->private_data;
+
+	if (!is_read_only && (dev->attributes.flags & KBDUS_DEVICE_READ_ONLY))
+		return -EACCES;
+	return 0;
+}
+
+static void disk_free(struct gendisk *disk)
+{
+	struct kbdus_dev *dev = disk->private_data;
+
+	complete_all(&dev->freed);
+	kbdus_dev_put(dev);
+}
+
+static const struct block_device_operations disk_ops = {
+	.owner = THIS_MODULE,
+	.submit_bio = kbdus_submit_bio,
+	.open = disk_open,
+	.set_read_only = disk_set_read_only,
+	.free_disk = disk_free,
+};
+
+static u32 if_has(const struct kbdus_dev *dev, enum kbdus_op op, u32 value)
+{
+	return kbdus_dev_has(dev, op) ? value : 0;
+}
+
+static int dev_alloc_disk(struct kbdus_dev *dev)
+{
+	const struct kbdus_attributes *a = &dev->attributes;
+	struct kbdus_limits limits = {
+		.logical_block_size = a->logical_block_size,
+		.physical_block_size = a->physical_block_size,
+		.max_io = a->max_io,
+		.max_write_zeroes = if_has(dev, KBDUS_OP_WRITE_ZEROES,
+					   a->max_write_zeroes),
+		.max_discard = if_has(dev, KBDUS_OP_DISCARD, a->max_discard),
+		.max_secure_erase = if_has(dev, KBDUS_OP_SECURE_ERASE,
+					   a->max_secure_erase),
+		.discard_granularity = a->discard_granularity,
+		.write_cache = kbdus_dev_has(dev, KBDUS_OP_FLUSH),
+		.rotational = a->flags & KBDUS_DEVICE_ROTATIONAL,
+	};
+	struct gendisk *disk = kbdus_alloc_disk(&limits);
+
+	if (IS_ERR(disk))
+		return PTR_ERR(disk);
+	disk->fops = &disk_ops;
+	disk->private_data = dev;
+	snprintf(disk->disk_name, sizeof(disk->disk_name), "bdus-%llu",
+		 dev->id);
+	if (a->flags & KBDUS_DEVICE_NO_PARTITIONS)
+		disk->flags |= GENHD_FL_NO_PART;
+	/* adding the disk must not read: that would be in the driver itself */
+	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	set_capacity(disk, a->size >> SECTOR_SHIFT);
+	set_disk_ro(disk, a->flags & KBDUS_DEVICE_READ_ONLY);
+	dev->disk = disk;
+	return 0;
+}
+
+/* --- creation ----------------------------------------------------------- */
+
+static void dev_scan(struct work_struct *work)
+{
+	struct kbdus_dev *dev =
+		container_of(work, struct kbdus_dev, scan_work);
+
+	if (!(dev->attributes.flags & KBDUS_DEVICE_NO_PARTITIONS)) {
+		clear_bit(GD_SUPPRESS_PART_SCAN, &dev->disk->state);
+		set_bit(GD_NEED_PART_SCAN, &dev->disk->state);
+		kbdus_open_and_close(disk_devt(dev->disk));
+	}
+	complete_all(&dev->scanned);
+}
+
+static bool req_is_old(const struct kbdus_req *req, unsigned long timeout)
+{
+	return req->state != KBDUS_REQ_FREE &&
+	       time_after(jiffies, req->arrival + timeout);
+}
+
+/* Is there a request older than the timeout, and no progress in that time? */
+static bool dev_is_stuck(struct kbdus_dev *dev)
+{
+	unsigned long timeout = msecs_to_jiffies(dev->attributes.timeout_ms);
+	bool is_stuck = false;
+	u32 i;
+
+	if (!timeout)
+		return false;
+	spin_lock(&dev->lock);
+	if (dev->n_used && time_after(jiffies, dev->last_progress + timeout))
+		for (i = 0; i < dev->attributes.queue_depth && !is_stuck; i++)
+			is_stuck = req_is_old(&dev->reqs[i], timeout);
+	spin_unlock(&dev->lock);
+	return is_stuck;
+}
+
+static struct kbdus_session *dev_session(struct kbdus_dev *dev)
+{
+	struct kbdus_session *session;
+
+	spin_lock(&dev->lock);
+	session = dev->session;
+	if (session)
+		kref_get(&session->ref);
+	spin_unlock(&dev->lock);
+	return session;
+}
+
+static void dev_watch(struct work_struct *work)
+{
+	struct kbdus_dev *dev =
+		container_of(to_delayed_work(work), struct kbdus_dev, watchdog);
+	struct kbdus_session *session = dev_session(dev);
+
+	if (!session)
+		return;
+	if (kbdus_session_is_lost(session)) {
+		kbdus_session_end(session, BLK_STS_IOERR);
+	} else if (dev_is_stuck(dev)) {
+		pr_warn_ratelimited("kbdus: bdus-%llu: driver %s answered nothing for %u ms, killed\n",
+				    dev->id, dev->attributes.driver,
+				    dev->attributes.timeout_ms);
+		kbdus_session_kill(session, BLK_STS_TIMEOUT);
+	} else {
+		queue_delayed_work(kbdus_wq, &dev->watchdog, WATCHDOG_PERIOD);
+	}
+	kbdus_session_put(session);
+}
+
+static void dev_drop_session(struct kbdus_dev *dev)
+{
+	struct kbdus_session *session;
+
+	spin_lock(&dev->lock);
+	session = dev->session;
+	dev->session = NULL;
+	spin_unlock(&dev->lock);
+	if (session)
+		kbdus_session_put(session);
+}
+
+static void dev_put_disk(struct kbdus_dev *dev)
+{
+	bool is_added = dev->is_added;
+
+	spin_lock(&dev->lock);
+	dev->is_removed = true;
+	spin_unlock(&dev->lock);
+	put_disk(dev->disk);
+	/* a disk that was never added is freed without calling disk_free() */
+	if (!is_added) {
+		complete_all(&dev->freed);
+		kbdus_dev_put(dev);
+	}
+}
+
+static void dev_remove(struct work_struct *work)
+{
+	struct kbdus_dev *dev =
+		container_of(work, struct kbdus_dev, remove_work);
+
+	kbdus_dev_fail_all(dev);
+	mutex_lock(&dev->control_lock);
+	if (dev->is_added) {
+		cancel_work_sync(&dev->scan_work);
+		del_gendisk(dev->disk);
+	}
+	mutex_unlock(&dev->control_lock);
+	complete_all(&dev->scanned);
+	cancel_delayed_work_sync(&dev->watchdog);
+	dev_drop_session(dev);
+	xa_erase(&devices, dev->id);
+	atomic_dec(&n_devices);
+	dev_put_disk(dev);
+	complete_all(&dev->gone);
+	kbdus_dev_put(dev);
+}
+
+static int dev_alloc_reqs(struct kbdus_dev *dev)
+{
+	u32 i, depth = dev->attributes.queue_depth;
+
+	dev->reqs = kvcalloc(depth, sizeof(*dev->reqs), GFP_KERNEL);
+	if (!dev->reqs)
+		return -ENOMEM;
+	/* low tags first: their buffers stay in the cache */
+	for (i = 0; i < depth; i++) {
+		dev->reqs[i].tag = i;
+		list_add_tail(&dev->reqs[i].link, &dev->free);
+	}
+	return 0;
+}
+
+static void dev_init(struct kbdus_dev *dev, const struct kbdus_attributes *a)
+{
+	kref_init(&dev->ref);
+	dev->attributes = *a;
+	mutex_init(&dev->control_lock);
+	INIT_WORK(&dev->remove_work, dev_remove);
+	INIT_WORK(&dev->scan_work, dev_scan);
+	INIT_DELAYED_WORK(&dev->watchdog, dev_watch);
+	init_completion(&dev->scanned);
+	init_completion(&dev->gone);
+	init_completion(&dev->freed);
+	init_waitqueue_head(&dev->depth_wait);
+	init_waitqueue_head(&dev->unpin_wait);
+	spin_lock_init(&dev->lock);
+	dev->end_status = BLK_STS_IOERR;
+	INIT_LIST_HEAD(&dev->free);
+	INIT_LIST_HEAD(&dev->pending);
+	INIT_LIST_HEAD(&dev->idle);
+	dev->last_progress = jiffies;
+}
+
+static void dev_free(struct kref *ref)
+{
+	struct kbdus_dev *dev = container_of(ref, struct kbdus_dev, ref);
+
+	kvfree(dev->reqs);
+	kfree(dev);
+	module_put(THIS_MODULE);
+}
+
+void kbdus_dev_put(struct kbdus_dev *dev)
+{
+	kref_put(&dev->ref, dev_free);
+}
+
+static struct kbdus_dev *dev_new(const struct kbdus_attributes *a)
+{
+	struct kbdus_dev *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	int ret = -ENOMEM;
+
+	if (!dev)
+		return ERR_PTR(-ENOMEM);
+	__module_get(THIS_MODULE);
+	dev_init(dev, a);
+	ret = dev_alloc_reqs(dev);
+	if (ret)
+		goto out_put;
+	dev->id = atomic64_inc_return(&next_id) - 1;
+	ret = dev_alloc_disk(dev);
+	if (ret)
+		goto out_put;
+	ret = xa_insert(&devices, dev->id, dev, GFP_KERNEL);
+	if (ret)
+		goto out_put_disk;
+	/* the first one is the table's, this one the disk's, one for return */
+	kref_get(&dev->ref);
+	kref_get(&dev->ref);
+	return dev;
+
+out_put_disk:
+	put_disk(dev->disk);
+out_put:
+	kbdus_dev_put(dev);
+	return ERR_PTR(ret);
+}
+
+struct kbdus_dev *kbdus_dev_create(struct kbdus_attributes *attributes)
+{
+	struct kbdus_dev *dev;
+	int ret;
+
+	attributes_fill_in(attributes);
+	ret = attributes_check(attributes);
+	if (ret)
+		return ERR_PTR(ret);
+	if (attributes->flags & KBDUS_DEVICE_RECOVERABLE)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (atomic_inc_return(&n_devices) > KBDUS_MAX_DEVICES) {
+		atomic_dec(&n_devices);
+		return ERR_PTR(-ENOSPC);
+	}
+	dev = dev_new(attributes);
+	if (IS_ERR(dev))
+		atomic_dec(&n_devices);
+	return dev;
+}
+
+struct kbdus_dev *kbdus_dev_find(u64 id)
+{
+	struct kbdus_dev *dev;
+
+	if (id > ULONG_MAX)
+		return NULL;
+	xa_lock(&devices);
+	dev = xa_load(&devices, id);
+	if (dev && !kref_get_unless_zero(&dev->ref))
+		dev = NULL;
+	xa_unlock(&devices);
+	return dev;
+}
+
+/* --- start and end ------------------------------------------------------ */
+
+static int dev_go_live(struct kbdus_session *session)
+{
+	struct kbdus_dev *dev = session->dev;
+	int ret = 0;
+
+	spin_lock(&dev->lock);
+	if (session->is_ended || dev->session != session)
+		ret = -ENODEV;
+	else if (dev->state != KBDUS_STATE_NEW)
+		ret = -EBUSY;
+	else
+		dev->state = KBDUS_STATE_LIVE;
+	spin_unlock(&dev->lock);
+	return ret;
+}
+
+static int dev_add_disk(struct kbdus_session *session)
+{
+	struct kbdus_dev *dev = session->dev;
+	int ret;
+
+	mutex_lock(&dev->control_lock);
+	ret = dev_go_live(session);
+	if (ret)
+		goto out_unlock;
+	/* whoever hears of the disk opens it before this returns */
+	ret = device_add_disk(NULL, dev->disk, kbdus_sysfs_groups);
+	if (ret) {
+		kbdus_session_end(session, BLK_STS_IOERR);
+		goto out_unlock;
+	}
+	dev->is_added = true;
+	queue_work(system_long_wq, &dev->scan_work);
+out_unlock:
+	mutex_unlock(&dev->control_lock);
+	return ret;
+}
+
+int kbdus_dev_start(struct kbdus_session *session)
+{
+	struct kbdus_dev *dev = session->dev;
+	int ret = dev_add_disk(session);
+
+	if (ret)
+		return ret;
+	if (wait_for_completion_interruptible(&dev->scanned))
+		return -EINTR;
+	return READ_ONCE(session->is_ended) ? -ENODEV : 0;
+}
+
+void kbdus_dev_kill(struct kbdus_dev *dev, blk_status_t status)
+{
+	lockdep_assert_held(&dev->lock);
+	if (dev->state == KBDUS_STATE_DEAD)
+		return;
+	dev->state = KBDUS_STATE_DEAD;
+	dev->end_status = status;
+	kbdus_dev_wake_all(dev);
+	queue_work(kbdus_wq, &dev->remove_work);
+}
+
+/* The disk, to be given back with put_device(), or NULL once it was removed */
+static struct gendisk *dev_get_disk(struct kbdus_dev *dev)
+{
+	struct gendisk *disk = NULL;
+
+	spin_lock(&dev->lock);
+	if (!dev->is_removed) {
+		disk = dev->disk;
+		get_device(disk_to_dev(disk));
+	}
+	spin_unlock(&dev->lock);
+	return disk;
+}
+
+unsigned int kbdus_dev_openers(struct kbdus_dev *dev)
+{
+	struct gendisk *disk = dev_get_disk(dev);
+	unsigned int n;
+
+	if (!disk)
+		return 0;
+	n = disk_openers(disk);
+	put_device(disk_to_dev(disk));
+	return n;
+}
+
+static int disk_flush(struct gendisk *disk)
+{
+	int ret = sync_blockdev(disk->part0);
+
+	return ret ? ret : blkdev_issue_flush(disk->part0);
+}
+
+int kbdus_dev_flush(struct kbdus_dev *dev)
+{
+	struct gendisk *disk = dev_get_disk(dev);
+	int ret;
+
+	if (!disk || READ_ONCE(dev->state) == KBDUS_STATE_NEW)
+		ret = -ENODEV;
+	else
+		ret = disk_flush(disk);
+	if (disk)
+		put_device(disk_to_dev(disk));
+	return ret;
+}
+
+/* From here on nobody opens it. EBUSY: somebody has it open, not by force. */
+static int disk_close(struct gendisk *disk, bool by_force)
+{
+	struct kbdus_dev *dev = disk->private_data;
+	int ret = 0;
+
+	if (by_force) {
+		/* open_mutex may be held by one who waits for the driver */
+		WRITE_ONCE(dev->is_closed, true);
+		return 0;
+	}
+	mutex_lock(&disk->open_mutex);
+	if (disk_openers(disk))
+		ret = -EBUSY;
+	else
+		WRITE_ONCE(dev->is_closed, true);
+	mutex_unlock(&disk->open_mutex);
+	return ret;
+}
+
+static void dev_tell_to_leave(struct kbdus_dev *dev)
+{
+	spin_lock(&dev->lock);
+	if (dev->state == KBDUS_STATE_LIVE)
+		dev->state = KBDUS_STATE_ENDING;
+	if (!dev->n_used)
+		kbdus_dev_wake_all(dev);
+	spin_unlock(&dev->lock);
+	wake_up_all(&dev->depth_wait);
+}
+
+static int disk_terminate(struct gendisk *disk, u32 flags)
+{
+	struct kbdus_dev *dev = disk->private_data;
+	int ret = disk_close(disk, flags & KBDUS_TERMINATE_FORCE);
+
+	if (ret)
+		return ret;
+	if (!(flags & KBDUS_TERMINATE_NO_FLUSH))
+		ret = disk_flush(disk);
+	if (ret)
+		WRITE_ONCE(dev->is_closed, false);
+	else
+		dev_tell_to_leave(dev);
+	return ret;
+}
+
+int kbdus_dev_terminate(struct kbdus_dev *dev, u32 flags)
+{
+	enum kbdus_state state = READ_ONCE(dev->state);
+	struct gendisk *disk;
+	int ret;
+
+	if (state == KBDUS_STATE_NEW)
+		return -EBUSY;
+	disk = dev_get_disk(dev);
+	if (!disk || state != KBDUS_STATE_LIVE)
+		ret = 0;
+	else
+		ret = disk_terminate(disk, flags);
+	if (disk)
+		put_device(disk_to_dev(disk));
+	return ret;
+}
+
+static int dev_wait_gone(struct kbdus_dev *dev, u32 timeout_ms)
+{
+	long ret = wait_for_completion_interruptible_timeout(
+		&dev->gone, timeout_ms ? msecs_to_jiffies(timeout_ms) :
+					 MAX_SCHEDULE_TIMEOUT);
+
+	if (ret < 0)
+		return -EINTR;
+	return ret ? 0 : -ETIMEDOUT;
+}
+
+static void dev_kill_driver(struct kbdus_dev *dev)
+{
+	struct kbdus_session *session = dev_session(dev);
+
+	if (!session)
+		return;
+	kbdus_session_kill(session, BLK_STS_IOERR);
+	kbdus_session_put(session);
+}
+
+int kbdus_dev_destroy(struct kbdus_dev *dev, u32 flags, u32 timeout_ms)
+{
+	int ret = kbdus_dev_terminate(dev, flags);
+
+	if (ret)
+		return ret;
+	ret = dev_wait_gone(dev, timeout_ms);
+	if (ret == -ETIMEDOUT && (flags & KBDUS_TERMINATE_FORCE)) {
+		dev_kill_driver(dev);
+		ret = dev_wait_gone(dev, LAST_WAIT_MS);
+	}
+	/* the last closer may be on its way; rmmod should work after this */
+	if (!ret)
+		wait_for_completion_interruptible_timeout(
+			&dev->freed, msecs_to_jiffies(LAST_WAIT_MS));
+	return ret;
+}

@@ -1,0 +1,765 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * queue.c - sessions, and the EXCHANGE of completions against requests.
+ *
+ * A completion is applied in four steps, a chunk of them at a time so that
+ * the lock is taken twice for many: pin the requests (lock), move payloads
+ * (no lock), end the bios (no lock), release (lock). Fetching goes the other
+ * way: take (lock), move payloads, give out.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/cpumask.h>
+#include <linux/freezer.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+#define CHUNK 32
+
+/* --- sessions ----------------------------------------------------------- */
+
+struct kbdus_session *kbdus_session_new(struct kbdus_dev *dev)
+{
+	struct kbdus_session *session = kzalloc(sizeof(*session), GFP_KERNEL);
+
+	if (!session)
+		return NULL;
+	kref_init(&session->ref);
+	kref_get(&dev->ref);
+	session->dev = dev;
+	session->tgid = get_pid(task_tgid(current));
+	mmgrab(current->mm);
+	session->mm = current->mm;
+	return session;
+}
+
+static void session_free(struct kref *ref)
+{
+	struct kbdus_session *session =
+		container_of(ref, struct kbdus_session, ref);
+
+	put_pid(session->tgid);
+	mmdrop(session->mm);
+	kbdus_dev_put(session->dev);
+	kfree(session);
+}
+
+void kbdus_session_put(struct kbdus_session *session)
+{
+	kref_put(&session->ref, session_free);
+}
+
+bool kbdus_session_is_owner(const struct kbdus_session *session)
+{
+	return task_tgid(current) == session->tgid &&
+	       current->mm == session->mm;
+}
+
+bool kbdus_session_is_lost(const struct kbdus_session *session)
+{
+	struct task_struct *task;
+	struct mm_struct *mm;
+	bool is_lost = true;
+
+	rcu_read_lock();
+	task = pid_task(session->tgid, PIDTYPE_TGID);
+	if (task) {
+		/* a leader that exited before its threads has no mm */
+		mm = READ_ONCE(task->mm);
+		is_lost = (READ_ONCE(task->signal->flags) &
+			   SIGNAL_GROUP_EXIT) ||
+			  !atomic_read(&task->signal->live) ||
+			  (mm && mm != session->mm);
+	}
+	rcu_read_unlock();
+	return is_lost;
+}
+
+void kbdus_session_end(struct kbdus_session *session, blk_status_t status)
+{
+	struct kbdus_dev *dev = session->dev;
+
+	spin_lock(&dev->lock);
+	if (!session->is_ended) {
+		session->is_ended = true;
+		kbdus_dev_kill(dev, status);
+	}
+	spin_unlock(&dev->lock);
+}
+
+void kbdus_session_kill(struct kbdus_session *session, blk_status_t status)
+{
+	kbdus_session_end(session, status);
+	kill_pid(session->tgid, SIGKILL, 1);
+}
+
+/* --- completions -------------------------------------------------------- */
+
+static bool op_is_plain_write(u8 op)
+{
+	return op == KBDUS_OP_WRITE || op == KBDUS_OP_FUA_WRITE;
+}
+
+static u8 req_op(const struct kbdus_req *req)
+{
+	return req->steps[req->step];
+}
+
+/* May a success of this kind of request move its payload like that? */
+static int completion_check_how(const struct kbdus_session *session,
+				const struct kbdus_completion *c, u8 op)
+{
+	bool has_target = c->addr || session->buffer_size;
+
+	switch (c->how) {
+	case KBDUS_HOW_NONE:
+		return op != KBDUS_OP_READ ? 0 : -EINVAL;
+	case KBDUS_HOW_BUFFER:
+		return op == KBDUS_OP_READ && session->buffer_size ? 0 :
+								     -EINVAL;
+	case KBDUS_HOW_ZERO:
+		return op == KBDUS_OP_READ ? 0 : -EINVAL;
+	case KBDUS_HOW_ADDR:
+		return op == KBDUS_OP_READ || op_is_plain_write(op) ? 0 :
+								      -EINVAL;
+	case KBDUS_HOW_GET:
+		return op_is_plain_write(op) && has_target ? 0 : -EINVAL;
+	case KBDUS_HOW_FILE:
+	case KBDUS_HOW_REMAP:
+		return -EOPNOTSUPP;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int completion_check(const struct kbdus_session *session,
+			    const struct kbdus_completion *c,
+			    const struct kbdus_req *req)
+{
+	u8 op = req_op(req);
+	u32 len = op == KBDUS_OP_FLUSH ? 0 : req->total;
+
+	if (c->addr && c->how != KBDUS_HOW_ADDR && c->how != KBDUS_HOW_GET)
+		return -EINVAL;
+	if (c->result)
+		return c->result > 0 || c->result < -MAX_ERRNO || c->done ||
+				       c->how != KBDUS_HOW_NONE ?
+			       -EINVAL :
+			       0;
+	if (c->done != len)
+		return -EINVAL;
+	return completion_check_how(session, c, op);
+}
+
+static int completion_pin(struct kbdus_session *session,
+			  const struct kbdus_completion *c,
+			  struct kbdus_req **out)
+{
+	struct kbdus_dev *dev = session->dev;
+	struct kbdus_req *req;
+	int ret;
+
+	if (c->flags || c->file || c->reserved || c->reserved2 ||
+	    c->tag >= dev->attributes.queue_depth)
+		return -EINVAL;
+	req = &dev->reqs[c->tag];
+	if (req->state == KBDUS_REQ_COPYING)
+		return -EBUSY;
+	if (req->state != KBDUS_REQ_DELIVERED)
+		return -ENOENT;
+	if (req->generation != c->generation)
+		return -ESTALE;
+	ret = completion_check(session, c, req);
+	if (ret)
+		return ret;
+	req->state = KBDUS_REQ_COPYING;
+	*out = req;
+	return 0;
+}
+
+/* Return: how many were pinned; *error is why the next one was not. */
+static u32 chunk_pin(struct kbdus_session *session,
+		     const struct kbdus_completion *c, u32 n,
+		     struct kbdus_req **reqs, int *error)
+{
+	u32 i;
+
+	*error = 0;
+	spin_lock(&session->dev->lock);
+	if (session->is_ended)
+		*error = -ENODEV;
+	for (i = 0; i < n && !*error; i++) {
+		*error = completion_pin(session, &c[i], &reqs[i]);
+		if (*error)
+			break;
+	}
+	spin_unlock(&session->dev->lock);
+	return i;
+}
+
+static unsigned long session_buffer(const struct kbdus_session *session,
+				    u16 tag)
+{
+	return session->buffers + (unsigned long)tag * session->buffer_size;
+}
+
+static unsigned long completion_addr(const struct kbdus_session *session,
+				     const struct kbdus_completion *c)
+{
+	return c->how == KBDUS_HOW_BUFFER || !c->addr ?
+		       session_buffer(session, c->tag) :
+		       c->addr;
+}
+
+static int completion_move(struct kbdus_session *session,
+			   const struct kbdus_completion *c,
+			   struct kbdus_req *req)
+{
+	unsigned long addr = completion_addr(session, c);
+
+	switch (c->how) {
+	case KBDUS_HOW_BUFFER:
+		return kbdus_payload_from_user(req, addr);
+	case KBDUS_HOW_ADDR:
+		if (req_op(req) == KBDUS_OP_READ)
+			return kbdus_payload_from_user(req, addr);
+		return kbdus_payload_to_user(req, addr);
+	case KBDUS_HOW_GET:
+		return kbdus_payload_to_user(req, addr);
+	case KBDUS_HOW_ZERO:
+		kbdus_payload_zero(req);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static blk_status_t completion_status(const struct kbdus_completion *c)
+{
+	switch (c->result) {
+	case 0:
+	case -ENOSPC:
+	case -ENOLINK:
+	case -ETIMEDOUT:
+	case -EREMOTEIO:
+	case -EBADE:
+	case -ENODATA:
+	case -EILSEQ:
+	case -EOPNOTSUPP:
+		return errno_to_blk_status(c->result);
+	default:
+		return BLK_STS_IOERR;
+	}
+}
+
+/* A request that was merged is on its last step, as all behind it. */
+static bool completion_is_last(const struct kbdus_completion *c,
+			       const struct kbdus_req *req)
+{
+	return c->result || req->step + 1 == req->n_steps;
+}
+
+static void chunk_end_bios(const struct kbdus_completion *c, u32 n,
+			   struct kbdus_req **reqs)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		if (c[i].how != KBDUS_HOW_GET &&
+		    completion_is_last(&c[i], reqs[i]))
+			kbdus_req_finish(reqs[i], completion_status(&c[i]));
+}
+
+static void dev_count(struct kbdus_dev *dev, const struct kbdus_req *req)
+{
+	struct kbdus_count *count = &dev->counts[req_op(req)];
+	bool has_len = req_op(req) != KBDUS_OP_FLUSH;
+
+	for (; req; req = req->merged) {
+		count->requests++;
+		if (has_len)
+			count->bytes += req->len;
+	}
+}
+
+/* The next step (flush, write, flush) waits behind what is pending. */
+static void req_next_step(struct kbdus_dev *dev, struct kbdus_req *req)
+{
+	req->step++;
+	req->state = KBDUS_REQ_PENDING;
+	list_add_tail(&req->link, &dev->pending);
+	dev->n_pending++;
+}
+
+/* Return: how many requests it gave back (one for each merge). */
+static u32 completion_retire(struct kbdus_dev *dev,
+			     const struct kbdus_completion *c,
+			     struct kbdus_req *req)
+{
+	if (c->how == KBDUS_HOW_GET) {
+		req->state = KBDUS_REQ_DELIVERED;
+		return 0;
+	}
+	if (!c->result)
+		dev_count(dev, req);
+	if (!completion_is_last(c, req)) {
+		req_next_step(dev, req);
+		return 0;
+	}
+	kbdus_req_release(dev, req);
+	return 1;
+}
+
+/* One lock for the chunk; what was pinned but not moved stays delivered. */
+static void chunk_retire(struct kbdus_dev *dev,
+			 const struct kbdus_completion *c, u32 n_moved,
+			 u32 n_pinned, struct kbdus_req **reqs)
+{
+	u32 i, n_free = 0;
+
+	spin_lock(&dev->lock);
+	for (i = 0; i < n_moved; i++)
+		n_free += completion_retire(dev, &c[i], reqs[i]);
+	for (; i < n_pinned; i++)
+		reqs[i]->state = KBDUS_REQ_DELIVERED;
+	dev->last_progress = jiffies;
+	if (unlikely(dev->state == KBDUS_STATE_DEAD))
+		wake_up(&dev->unpin_wait);
+	spin_unlock(&dev->lock);
+	if (n_free)
+		kbdus_dev_wake_submitters(dev, n_free);
+}
+
+/*
+ * Apply up to a chunk of completions. Return: how many were applied; *error
+ * is why the next one was not, -EAGAIN when its pages must be faulted in.
+ */
+static u32 chunk_apply(struct kbdus_session *session,
+		       const struct kbdus_completion *c, u32 n, int *error)
+{
+	struct kbdus_req *reqs[CHUNK] __uninitialized;
+	u32 n_pinned = chunk_pin(session, c, n, reqs, error);
+	u32 i;
+
+	for (i = 0; i < n_pinned; i++) {
+		int ret = completion_move(session, &c[i], reqs[i]);
+
+		if (unlikely(ret)) {
+			*error = ret;
+			break;
+		}
+	}
+	chunk_end_bios(c, i, reqs);
+	if (n_pinned)
+		chunk_retire(session->dev, c, i, n_pinned, reqs);
+	return i;
+}
+
+static int completion_fault_in(const struct kbdus_session *session,
+			       const struct kbdus_completion *c)
+{
+	struct kbdus_dev *dev = session->dev;
+	bool to_user = c->how == KBDUS_HOW_GET;
+
+	/* only a hint here: the completion is checked again afterwards */
+	if (c->how == KBDUS_HOW_ADDR)
+		to_user = req_op(&dev->reqs[c->tag]) != KBDUS_OP_READ;
+	return kbdus_payload_fault_in(completion_addr(session, c), c->done,
+				      to_user);
+}
+
+static int exchange_complete(struct kbdus_session *session,
+			     struct kbdus_exchange *x)
+{
+	struct kbdus_completion chunk[CHUNK] __uninitialized;
+	const struct kbdus_completion __user *from =
+		u64_to_user_ptr(x->completions);
+	int error = 0;
+
+	while (x->n_done < x->n_completions) {
+		u32 n = min_t(u32, x->n_completions - x->n_done, CHUNK);
+		u32 n_applied;
+
+		if (copy_from_user(chunk, from + x->n_done,
+				   n * sizeof(*chunk)))
+			return -EFAULT;
+		n_applied = chunk_apply(session, chunk, n, &error);
+		x->n_done += n_applied;
+		if (error == -EAGAIN)
+			error = completion_fault_in(session, &chunk[n_applied]);
+		if (error)
+			return error;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* --- requests ----------------------------------------------------------- */
+
+/* May the second request be delivered together with the first? */
+static bool req_can_merge(const struct kbdus_dev *dev,
+			  const struct kbdus_req *first,
+			  const struct kbdus_req *second)
+{
+	u8 op = req_op(first);
+
+	if (req_op(second) != op || first->attempt || second->attempt ||
+	    first->step + 1 != first->n_steps ||
+	    second->step + 1 != second->n_steps)
+		return false;
+	if (op == KBDUS_OP_FLUSH)
+		return true;
+	return (op == KBDUS_OP_READ || op == KBDUS_OP_WRITE) &&
+	       second->off == first->off + first->total &&
+	       first->total + second->len <= dev->attributes.max_io;
+}
+
+static struct kbdus_req *dev_take_one(struct kbdus_dev *dev)
+{
+	struct kbdus_req *req, *last, *next;
+
+	req = list_first_entry_or_null(&dev->pending, struct kbdus_req, link);
+	if (!req)
+		return NULL;
+	list_del_init(&req->link);
+	dev->n_pending--;
+	req->generation = ++dev->generation;
+	last = req;
+	while ((next = list_first_entry_or_null(&dev->pending,
+						struct kbdus_req, link)) &&
+	       req_can_merge(dev, req, next)) {
+		list_del_init(&next->link);
+		dev->n_pending--;
+		next->state = KBDUS_REQ_MERGED;
+		req->total += next->len;
+		last->merged = next;
+		last = next;
+	}
+	return req;
+}
+
+static void req_describe(const struct kbdus_session *session,
+			 const struct kbdus_req *req, struct kbdus_request *out)
+{
+	u8 op = req_op(req);
+
+	*out = (struct kbdus_request){
+		.off = op == KBDUS_OP_FLUSH ? 0 : req->off,
+		.len = op == KBDUS_OP_FLUSH ? 0 : req->total,
+		.generation = req->generation,
+		.tag = req->tag,
+		.op = op,
+		.attempt = req->attempt,
+	};
+	if (op_is_plain_write(op) && !session->wants_get)
+		out->flags |= KBDUS_REQUEST_PAYLOAD;
+	if (op == KBDUS_OP_WRITE_ZEROES && !(req->bio->bi_opf & REQ_NOUNMAP))
+		out->flags |= KBDUS_REQUEST_MAY_UNMAP;
+}
+
+/*
+ * Requests taken from the pending list: pinned while payloads are copied out,
+ * where the session wants that; otherwise delivered at once.
+ */
+struct batch {
+	u32 n;
+	struct kbdus_req *reqs[CHUNK];
+	struct kbdus_request out[CHUNK];
+};
+
+static void batch_take(struct kbdus_session *session, u32 max,
+		       struct batch *batch)
+{
+	u8 state = session->wants_get ? KBDUS_REQ_DELIVERED :
+					KBDUS_REQ_COPYING;
+	struct kbdus_req *req;
+
+	batch->n = 0;
+	while (batch->n < max && (req = dev_take_one(session->dev))) {
+		req->state = state;
+		req_describe(session, req, &batch->out[batch->n]);
+		batch->reqs[batch->n++] = req;
+	}
+}
+
+/* More work than one worker takes: the next sleeper is woken by this one. */
+static struct task_struct *dev_next_worker(struct kbdus_dev *dev)
+{
+	if (list_empty(&dev->pending))
+		return NULL;
+	return kbdus_dev_pop_idle(dev);
+}
+
+/* One busy waiter a device: it saves a sleep and a wake-up at low depth. */
+static void dev_poll(struct kbdus_dev *dev, u32 poll_us)
+{
+	u64 end = local_clock() + (u64)poll_us * NSEC_PER_USEC;
+
+	while (list_empty_careful(&dev->pending) && !need_resched() &&
+	       !signal_pending(current) && local_clock() < end)
+		cpu_relax();
+	spin_lock(&dev->lock);
+	dev->is_polled = false;
+	spin_unlock(&dev->lock);
+}
+
+/*
+ * One look at the device, under its lock. Return: 1 when requests were taken,
+ * 0 when none will come (NOWAIT, or x->flags says TERMINATE), an error, or
+ * -EAGAIN: entered the idle list and set the task's state; -EINPROGRESS: poll.
+ */
+static int queue_look(struct kbdus_session *session, struct kbdus_exchange *x,
+		      struct batch *batch, struct kbdus_idle *idle,
+		      bool may_poll)
+{
+	struct kbdus_dev *dev = session->dev;
+
+	list_del_init(&idle->link);
+	if (session->is_ended)
+		return -ENODEV;
+	batch_take(session, min_t(u32, x->max_requests, CHUNK), batch);
+	if (batch->n)
+		return 1;
+	if (dev->state == KBDUS_STATE_ENDING && !dev->n_used) {
+		x->flags |= KBDUS_EXCHANGE_TERMINATE;
+		return 0;
+	}
+	if (x->flags & KBDUS_EXCHANGE_NOWAIT)
+		return 0;
+	if (signal_pending(current))
+		return -EINTR;
+	if (may_poll && !dev->is_polled) {
+		dev->is_polled = true;
+		return -EINPROGRESS;
+	}
+	list_add(&idle->link, &dev->idle);
+	set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+	return -EAGAIN;
+}
+
+/* Sleep until there are requests. Return: as queue_look(), without the last */
+static int queue_wait(struct kbdus_session *session, struct kbdus_exchange *x,
+		      struct batch *batch)
+{
+	struct kbdus_dev *dev = session->dev;
+	struct kbdus_idle idle = { .task = current };
+	bool may_poll = x->poll_us && num_online_cpus() > 1;
+	int ret;
+
+	INIT_LIST_HEAD(&idle.link);
+	for (;;) {
+		struct task_struct *next = NULL;
+
+		rcu_read_lock();
+		spin_lock(&dev->lock);
+		ret = queue_look(session, x, batch, &idle, may_poll);
+		if (ret > 0)
+			next = dev_next_worker(dev);
+		spin_unlock(&dev->lock);
+		if (next)
+			wake_up_process(next);
+		rcu_read_unlock();
+
+		if (ret == -EAGAIN) {
+			schedule();
+		} else if (ret == -EINPROGRESS) {
+			dev_poll(dev, x->poll_us);
+			may_poll = false;
+		} else {
+			return ret;
+		}
+	}
+}
+
+/* Return: how many have their payload now; *error is why not the next one. */
+static u32 batch_copy_out(struct kbdus_session *session, struct batch *batch,
+			  int *error)
+{
+	u32 i;
+
+	*error = 0;
+	for (i = 0; i < batch->n; i++) {
+		struct kbdus_req *req = batch->reqs[i];
+
+		if (!op_is_plain_write(req_op(req)))
+			continue;
+		*error = kbdus_payload_to_user(
+			req, session_buffer(session, req->tag));
+		if (*error)
+			break;
+	}
+	return i;
+}
+
+/* Unpin: the first ones are delivered, the others go back in their order. */
+static void batch_deliver(struct kbdus_dev *dev, struct batch *batch,
+			  u32 n_moved)
+{
+	u32 i;
+
+	spin_lock(&dev->lock);
+	for (i = 0; i < n_moved; i++)
+		batch->reqs[i]->state = KBDUS_REQ_DELIVERED;
+	for (i = batch->n; i > n_moved; i--)
+		kbdus_req_requeue(dev, batch->reqs[i - 1]);
+	batch->n = n_moved;
+	if (unlikely(dev->state == KBDUS_STATE_DEAD))
+		wake_up(&dev->unpin_wait);
+	spin_unlock(&dev->lock);
+}
+
+/* The driver never learned of these: they were not delivered after all. */
+static void batch_undo(struct kbdus_session *session, struct batch *batch)
+{
+	struct kbdus_dev *dev = session->dev;
+	u32 i;
+
+	spin_lock(&dev->lock);
+	for (i = batch->n; i > 0 && !session->is_ended; i--) {
+		struct kbdus_req *req = batch->reqs[i - 1];
+
+		if (req->state == KBDUS_REQ_DELIVERED &&
+		    req->generation == batch->out[i - 1].generation)
+			kbdus_req_requeue(dev, req);
+	}
+	spin_unlock(&dev->lock);
+}
+
+static int batch_give_out(struct kbdus_session *session, struct batch *batch,
+			  struct kbdus_exchange *x)
+{
+	if (copy_to_user(u64_to_user_ptr(x->requests), batch->out,
+			 batch->n * sizeof(*batch->out))) {
+		batch_undo(session, batch);
+		return -EFAULT;
+	}
+	x->n_requests = batch->n;
+	return 0;
+}
+
+/*
+ * Copy payloads out and unpin. Return: 0 when the batch holds requests to
+ * give out, -EAGAIN to start again, or an error.
+ */
+static int batch_fill(struct kbdus_session *session, struct batch *batch)
+{
+	struct kbdus_dev *dev = session->dev;
+	u16 first_tag = batch->reqs[0]->tag;
+	int error;
+	u32 n_moved = batch_copy_out(session, batch, &error);
+
+	batch_deliver(dev, batch, n_moved);
+	if (n_moved)
+		return 0;
+	if (error == -EAGAIN)
+		error = kbdus_payload_fault_in(
+			session_buffer(session, first_tag),
+			dev->attributes.max_io, true);
+	return error ? error : -EAGAIN;
+}
+
+static int exchange_fetch(struct kbdus_session *session,
+			  struct kbdus_exchange *x)
+{
+	struct batch batch __uninitialized;
+	int ret;
+
+	do {
+		ret = queue_wait(session, x, &batch);
+		if (ret <= 0)
+			return ret;
+		ret = session->wants_get ? 0 : batch_fill(session, &batch);
+	} while (ret == -EAGAIN);
+	return ret ? ret : batch_give_out(session, &batch, x);
+}
+
+/* --- EXCHANGE ----------------------------------------------------------- */
+
+static int exchange_check(const struct kbdus_exchange *x)
+{
+	if (x->n_completions > KBDUS_MAX_BATCH ||
+	    x->max_requests > KBDUS_MAX_BATCH ||
+	    x->poll_us > KBDUS_MAX_POLL_US ||
+	    (x->flags & ~KBDUS_EXCHANGE_NOWAIT))
+		return -EINVAL;
+	return 0;
+}
+
+static int exchange_run(struct kbdus_session *session, struct kbdus_exchange *x)
+{
+	int ret = exchange_complete(session, x);
+
+	if (!ret && x->max_requests)
+		ret = exchange_fetch(session, x);
+	/* do not wait for the last thread to leave: it may wait for us */
+	if (ret && fatal_signal_pending(current))
+		kbdus_session_end(session, BLK_STS_IOERR);
+	return ret;
+}
+
+static long queue_exchange(struct kbdus_session *session,
+			   struct kbdus_exchange __user *arg)
+{
+	struct kbdus_exchange x;
+	unsigned int noio;
+	long ret;
+
+	if (!kbdus_session_is_owner(session))
+		return -EPERM;
+	if (copy_from_user(&x, arg, sizeof(x)))
+		return -EFAULT;
+	x.n_done = 0;
+	x.n_requests = 0;
+	ret = exchange_check(&x);
+	if (ret)
+		return ret;
+	/* writeback may wait for this very driver */
+	noio = memalloc_noio_save();
+	ret = exchange_run(session, &x);
+	memalloc_noio_restore(noio);
+	if (copy_to_user(arg, &x, sizeof(x)))
+		return -EFAULT;
+	return ret;
+}
+
+static long queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	if (cmd != KBDUS_EXCHANGE)
+		return -ENOTTY;
+	return queue_exchange(file->private_data, (void __user *)arg);
+}
+
+static int queue_release(struct inode *inode, struct file *file)
+{
+	kbdus_session_put(file->private_data);
+	return 0;
+}
+
+static const struct file_operations queue_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = queue_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.release = queue_release,
+};
+
+int kbdus_queue_open(struct kbdus_session *session)
+{
+	int fd;
+
+	if (atomic_inc_return(&session->n_queues) > KBDUS_MAX_QUEUES) {
+		atomic_dec(&session->n_queues);
+		return -EUSERS;
+	}
+	kref_get(&session->ref);
+	fd = anon_inode_getfd("[kbdus-queue]", &queue_fops, session,
+			      O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		kbdus_session_put(session);
+		atomic_dec(&session->n_queues);
+	}
+	return fd;
+}
