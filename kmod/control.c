@@ -58,7 +58,7 @@ static long file_create(struct kbdus_file *file, struct kbdus_create *create)
 		WRITE_ONCE(file->session, session);
 	} else {
 		spin_lock(&dev->lock);
-		kbdus_dev_kill(dev, BLK_STS_IOERR);
+		kbdus_dev_kill(dev, -EIO);
 		spin_unlock(&dev->lock);
 	}
 	kbdus_dev_put(dev);
@@ -98,12 +98,12 @@ static int attach_check(const struct kbdus_attach *attach,
 	if (attach->flags & ~KBDUS_ATTACH_GET || attach->reserved ||
 	    attach->reserved2)
 		return -EINVAL;
-	if (!attach->buffer_size)
+	if (a->ops & (1U << KBDUS_OP_IOCTL))
+		min = max_t(u32, min, KBDUS_IOCTL_MAX + 1);
+	else if (!attach->buffer_size)
 		return (attach->flags & KBDUS_ATTACH_GET) && !attach->buffers ?
 			       0 :
 			       -EINVAL;
-	if (a->ops & (1U << KBDUS_OP_IOCTL))
-		min = max_t(u32, min, KBDUS_IOCTL_MAX + 1);
 	if (attach->buffer_size % PAGE_SIZE || attach->buffer_size < min ||
 	    attach->buffers % PAGE_SIZE || !attach->buffers)
 		return -EINVAL;
@@ -326,7 +326,7 @@ static int control_flush_file(struct file *filp, fl_owner_t owner)
 	struct kbdus_session *session = READ_ONCE(file->session);
 
 	if (session && task_tgid(current) == session->tgid)
-		kbdus_session_end(session, BLK_STS_IOERR);
+		kbdus_session_end(session, -EIO);
 	return 0;
 }
 
@@ -335,7 +335,7 @@ static int control_release(struct inode *inode, struct file *filp)
 	struct kbdus_file *file = filp->private_data;
 
 	if (file->session) {
-		kbdus_session_end(file->session, BLK_STS_IOERR);
+		kbdus_session_end(file->session, -EIO);
 		kbdus_session_put(file->session);
 	}
 	kfree(file);

@@ -187,6 +187,8 @@ static const struct block_device_operations disk_ops = {
 	.submit_bio = kbdus_submit_bio,
 	.open = disk_open,
 	.set_read_only = disk_set_read_only,
+	.ioctl = kbdus_disk_ioctl,
+	.compat_ioctl = blkdev_compat_ptr_ioctl,
 	.free_disk = disk_free,
 };
 
@@ -288,12 +290,12 @@ static void dev_watch(struct work_struct *work)
 	if (!session)
 		return;
 	if (kbdus_session_is_lost(session)) {
-		kbdus_session_end(session, BLK_STS_IOERR);
+		kbdus_session_end(session, -EIO);
 	} else if (dev_is_stuck(dev)) {
 		pr_warn_ratelimited("kbdus: bdus-%llu: driver %s answered nothing for %u ms, killed\n",
 				    dev->id, dev->attributes.driver,
 				    dev->attributes.timeout_ms);
-		kbdus_session_kill(session, BLK_STS_TIMEOUT);
+		kbdus_session_kill(session, -ETIMEDOUT);
 	} else {
 		queue_delayed_work(kbdus_wq, &dev->watchdog, WATCHDOG_PERIOD);
 	}
@@ -378,7 +380,7 @@ static void dev_init(struct kbdus_dev *dev, const struct kbdus_attributes *a)
 	init_waitqueue_head(&dev->depth_wait);
 	init_waitqueue_head(&dev->unpin_wait);
 	spin_lock_init(&dev->lock);
-	dev->end_status = BLK_STS_IOERR;
+	dev->end_error = -EIO;
 	INIT_LIST_HEAD(&dev->free);
 	INIT_LIST_HEAD(&dev->pending);
 	INIT_LIST_HEAD(&dev->idle);
@@ -495,7 +497,7 @@ static int dev_add_disk(struct kbdus_session *session)
 	/* whoever hears of the disk opens it before this returns */
 	ret = device_add_disk(NULL, dev->disk, kbdus_sysfs_groups);
 	if (ret) {
-		kbdus_session_end(session, BLK_STS_IOERR);
+		kbdus_session_end(session, -EIO);
 		goto out_unlock;
 	}
 	dev->is_added = true;
@@ -517,13 +519,13 @@ int kbdus_dev_start(struct kbdus_session *session)
 	return READ_ONCE(session->is_ended) ? -ENODEV : 0;
 }
 
-void kbdus_dev_kill(struct kbdus_dev *dev, blk_status_t status)
+void kbdus_dev_kill(struct kbdus_dev *dev, int error)
 {
 	lockdep_assert_held(&dev->lock);
 	if (dev->state == KBDUS_STATE_DEAD)
 		return;
 	dev->state = KBDUS_STATE_DEAD;
-	dev->end_status = status;
+	dev->end_error = error;
 	kbdus_dev_wake_all(dev);
 	queue_work(kbdus_wq, &dev->remove_work);
 }
@@ -657,7 +659,7 @@ static void dev_kill_driver(struct kbdus_dev *dev)
 
 	if (!session)
 		return;
-	kbdus_session_kill(session, BLK_STS_IOERR);
+	kbdus_session_kill(session, -EIO);
 	kbdus_session_put(session);
 }
 

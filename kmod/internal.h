@@ -45,9 +45,10 @@ enum kbdus_req_state {
  * struct kbdus_req - one bio on its way, or the ones merged behind it
  * @link: in the device's free or pending list, in a plug, or in a local list
  * @merged: next of the requests that are delivered together with this one
- * @bio: what is to be done; owned
+ * @bio: what is to be done; owned; NULL for an ioctl
+ * @ioctl: what is to be done, or NULL; holds a reference
  * @off: offset on the device, bytes
- * @len: bytes of @bio
+ * @len: bytes of @bio, or of the ioctl's argument
  * @total: bytes delivered: @len and that of all that is merged behind
  * @generation: of the current delivery
  * @tag: index in kbdus_dev.reqs
@@ -65,6 +66,7 @@ struct kbdus_req {
 	struct list_head link;
 	struct kbdus_req *merged;
 	struct bio *bio;
+	struct kbdus_ioctl *ioctl;
 	u64 off;
 	u32 len;
 	u32 total;
@@ -79,6 +81,24 @@ struct kbdus_req {
 	unsigned long acct_start;
 	unsigned long arrival;
 	struct blk_plug_cb plug;
+};
+
+/**
+ * struct kbdus_ioctl - an ioctl of a client, which may be killed meanwhile
+ * @ref: the client's, and the request's
+ * @cmd: command
+ * @size: of the argument, bytes
+ * @result: what the client gets, once @done
+ * @done: the driver has answered
+ * @data: the argument, in and out
+ */
+struct kbdus_ioctl {
+	struct kref ref;
+	unsigned int cmd;
+	unsigned int size;
+	int result;
+	struct completion done;
+	u8 data[];
 };
 
 /** struct kbdus_count - statistics of one kind of request */
@@ -108,7 +128,7 @@ struct kbdus_count {
  * @lock: for all that follows
  * @is_removed: the disk was given up
  * @state: enum kbdus_state
- * @end_status: what requests end with once the device is dead
+ * @end_error: what requests end with once the device is dead, negative errno
  * @session: the driver attached, or NULL; holds a reference
  * @free: requests not in use
  * @pending: requests waiting for a driver, oldest first
@@ -143,7 +163,7 @@ struct kbdus_dev {
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool is_removed;
 	enum kbdus_state state;
-	blk_status_t end_status;
+	int end_error;
 	struct kbdus_session *session;
 	struct list_head free;
 	struct list_head pending;
@@ -227,9 +247,9 @@ int kbdus_dev_destroy(struct kbdus_dev *dev, u32 flags, u32 timeout_ms);
 /**
  * kbdus_dev_kill - the device has lost its driver: end all, remove the disk
  * @dev: the device; the caller holds its lock
- * @status: what requests end with
+ * @error: what requests end with, negative errno
  */
-void kbdus_dev_kill(struct kbdus_dev *dev, blk_status_t status);
+void kbdus_dev_kill(struct kbdus_dev *dev, int error);
 
 /** kbdus_dev_has - does the driver implement this operation? */
 static inline bool kbdus_dev_has(const struct kbdus_dev *dev, enum kbdus_op op)
@@ -244,10 +264,10 @@ struct kbdus_session *kbdus_session_new(struct kbdus_dev *dev);
 void kbdus_session_put(struct kbdus_session *session);
 
 /** kbdus_session_end - the driver is gone, whatever the reason */
-void kbdus_session_end(struct kbdus_session *session, blk_status_t status);
+void kbdus_session_end(struct kbdus_session *session, int error);
 
 /** kbdus_session_kill - end a session and SIGKILL its process */
-void kbdus_session_kill(struct kbdus_session *session, blk_status_t status);
+void kbdus_session_kill(struct kbdus_session *session, int error);
 
 /** kbdus_session_is_owner - is it the calling process that attached? */
 bool kbdus_session_is_owner(const struct kbdus_session *session);
@@ -264,9 +284,9 @@ void kbdus_submit_bio(struct bio *bio);
 /**
  * kbdus_req_finish - end the bios of a request that nobody else can reach
  * @req: in state COPYING or on a local list; not freed
- * @status: how it went
+ * @error: how it went, 0 or a negative errno
  */
-void kbdus_req_finish(struct kbdus_req *req, blk_status_t status);
+void kbdus_req_finish(struct kbdus_req *req, int error);
 
 /** kbdus_req_release - give a finished request back; device lock held */
 void kbdus_req_release(struct kbdus_dev *dev, struct kbdus_req *req);
@@ -292,6 +312,27 @@ struct task_struct *kbdus_dev_pop_idle(struct kbdus_dev *dev);
 
 /** kbdus_dev_wake_all - wake all idle workers; device lock held */
 void kbdus_dev_wake_all(struct kbdus_dev *dev);
+
+/**
+ * kbdus_req_get - take a request that is not in use; may sleep
+ * @dev: the device
+ * @may_wait: wait for one; otherwise NULL is returned when there is none
+ *
+ * Return: the request, in state PENDING and on no list, or ERR_PTR(-EIO).
+ */
+struct kbdus_req *kbdus_req_get(struct kbdus_dev *dev, bool may_wait);
+
+/** kbdus_req_submit - send a request off, with the rest of the task's plug */
+void kbdus_req_submit(struct kbdus_dev *dev, struct kbdus_req *req);
+
+/* ioctl.c */
+
+/** kbdus_disk_ioctl - pass a client's ioctl on to the driver */
+int kbdus_disk_ioctl(struct block_device *bdev, kbdus_mode_t mode,
+		     unsigned int cmd, unsigned long arg);
+
+/** kbdus_ioctl_finish - hand the driver's answer to the client */
+void kbdus_ioctl_finish(struct kbdus_req *req, int error);
 
 /* payload.c */
 

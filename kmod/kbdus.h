@@ -76,13 +76,14 @@ enum kbdus_op {
  * enum kbdus_how - how the payload of a completed request moves
  * @KBDUS_HOW_NONE: nothing to move: writes that were consumed, and every
  *	operation without payload
- * @KBDUS_HOW_BUFFER: a read's data is in the tag's buffer
+ * @KBDUS_HOW_BUFFER: a read's data, or an ioctl's argument to be handed back,
+ *	is in the tag's buffer
  * @KBDUS_HOW_ADDR: a read's data is at @addr, a write's data is to be put at
  *	@addr (any address of the driver, no alignment asked); the copy is made
  *	before the request ends, so the memory must stay until EXCHANGE returns
  * @KBDUS_HOW_ZERO: a read's data is all zeroes
- * @KBDUS_HOW_GET: not an end: copy a write's data to @addr (0: the tag's
- *	buffer). The request stays with the driver under the same generation
+ * @KBDUS_HOW_GET: not an end: copy a write's data, or an ioctl's argument, to
+ *	@addr (0: the tag's buffer). The request stays with the driver under the same generation
  * @KBDUS_HOW_FILE: reserved (a registered file's pages), EOPNOTSUPP
  * @KBDUS_HOW_REMAP: reserved (a registered block device), EOPNOTSUPP
  *
@@ -134,8 +135,8 @@ struct kbdus_request {
  * struct kbdus_completion - a driver's answer to a request
  * @addr: user address for %KBDUS_HOW_ADDR and %KBDUS_HOW_GET, else 0
  * @generation: of the delivery that is answered
- * @result: 0, or a negative errno; those the block layer can carry reach the
- *	client (ENOSPC, ENOLINK, ETIMEDOUT, EREMOTEIO, EBADE, ENODATA, EILSEQ,
+ * @result: 0, or a negative errno; an ioctl's reaches the client as it is; of
+ *	the others, those that the block layer can carry (ENOSPC, ENOLINK, ETIMEDOUT, EREMOTEIO, EBADE, ENODATA, EILSEQ,
  *	EOPNOTSUPP), all others as EIO
  * @done: on success the request's @len, on failure 0; anything else is refused
  * @tag: of the request
@@ -283,7 +284,10 @@ struct kbdus_create {
 };
 
 /* kbdus_attach.flags */
-/** KBDUS_ATTACH_GET - writes come without payload; the driver asks for it. */
+/**
+ * KBDUS_ATTACH_GET - writes and ioctls come without payload; the driver asks
+ * for it (%KBDUS_HOW_GET), or takes a write's with %KBDUS_HOW_ADDR.
+ */
 #define KBDUS_ATTACH_GET (1U << 0)
 
 /**

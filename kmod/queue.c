@@ -79,29 +79,37 @@ bool kbdus_session_is_lost(const struct kbdus_session *session)
 	return is_lost;
 }
 
-void kbdus_session_end(struct kbdus_session *session, blk_status_t status)
+void kbdus_session_end(struct kbdus_session *session, int error)
 {
 	struct kbdus_dev *dev = session->dev;
 
 	spin_lock(&dev->lock);
 	if (!session->is_ended) {
 		session->is_ended = true;
-		kbdus_dev_kill(dev, status);
+		kbdus_dev_kill(dev, error);
 	}
 	spin_unlock(&dev->lock);
 }
 
-void kbdus_session_kill(struct kbdus_session *session, blk_status_t status)
+void kbdus_session_kill(struct kbdus_session *session, int error)
 {
-	kbdus_session_end(session, status);
+	kbdus_session_end(session, error);
 	kill_pid(session->tgid, SIGKILL, 1);
 }
 
 /* --- completions -------------------------------------------------------- */
 
-static bool op_is_plain_write(u8 op)
+/* Does the client send data with it? */
+static bool op_has_data_out(u8 op)
 {
-	return op == KBDUS_OP_WRITE || op == KBDUS_OP_FUA_WRITE;
+	return op == KBDUS_OP_WRITE || op == KBDUS_OP_FUA_WRITE ||
+	       op == KBDUS_OP_IOCTL;
+}
+
+/* Can the driver send data back? */
+static bool op_has_data_in(u8 op)
+{
+	return op == KBDUS_OP_READ || op == KBDUS_OP_IOCTL;
 }
 
 static u8 req_op(const struct kbdus_req *req)
@@ -119,15 +127,16 @@ static int completion_check_how(const struct kbdus_session *session,
 	case KBDUS_HOW_NONE:
 		return op != KBDUS_OP_READ ? 0 : -EINVAL;
 	case KBDUS_HOW_BUFFER:
-		return op == KBDUS_OP_READ && session->buffer_size ? 0 :
-								     -EINVAL;
+		return op_has_data_in(op) && session->buffer_size ? 0 : -EINVAL;
 	case KBDUS_HOW_ZERO:
 		return op == KBDUS_OP_READ ? 0 : -EINVAL;
 	case KBDUS_HOW_ADDR:
-		return op == KBDUS_OP_READ || op_is_plain_write(op) ? 0 :
-								      -EINVAL;
+		return op == KBDUS_OP_READ || op == KBDUS_OP_WRITE ||
+				       op == KBDUS_OP_FUA_WRITE ?
+			       0 :
+			       -EINVAL;
 	case KBDUS_HOW_GET:
-		return op_is_plain_write(op) && has_target ? 0 : -EINVAL;
+		return op_has_data_out(op) && has_target ? 0 : -EINVAL;
 	case KBDUS_HOW_FILE:
 	case KBDUS_HOW_REMAP:
 		return -EOPNOTSUPP;
@@ -238,24 +247,6 @@ static int completion_move(struct kbdus_session *session,
 	}
 }
 
-static blk_status_t completion_status(const struct kbdus_completion *c)
-{
-	switch (c->result) {
-	case 0:
-	case -ENOSPC:
-	case -ENOLINK:
-	case -ETIMEDOUT:
-	case -EREMOTEIO:
-	case -EBADE:
-	case -ENODATA:
-	case -EILSEQ:
-	case -EOPNOTSUPP:
-		return errno_to_blk_status(c->result);
-	default:
-		return BLK_STS_IOERR;
-	}
-}
-
 /* A request that was merged is on its last step, as all behind it. */
 static bool completion_is_last(const struct kbdus_completion *c,
 			       const struct kbdus_req *req)
@@ -271,7 +262,7 @@ static void chunk_end_bios(const struct kbdus_completion *c, u32 n,
 	for (i = 0; i < n; i++)
 		if (c[i].how != KBDUS_HOW_GET &&
 		    completion_is_last(&c[i], reqs[i]))
-			kbdus_req_finish(reqs[i], completion_status(&c[i]));
+			kbdus_req_finish(reqs[i], c[i].result);
 }
 
 static void dev_count(struct kbdus_dev *dev, const struct kbdus_req *req)
@@ -451,11 +442,12 @@ static void req_describe(const struct kbdus_session *session,
 		.off = op == KBDUS_OP_FLUSH ? 0 : req->off,
 		.len = op == KBDUS_OP_FLUSH ? 0 : req->total,
 		.generation = req->generation,
+		.arg = req->ioctl ? req->ioctl->cmd : 0,
 		.tag = req->tag,
 		.op = op,
 		.attempt = req->attempt,
 	};
-	if (op_is_plain_write(op) && !session->wants_get)
+	if (op_has_data_out(op) && !session->wants_get)
 		out->flags |= KBDUS_REQUEST_PAYLOAD;
 	if (op == KBDUS_OP_WRITE_ZEROES && !(req->bio->bi_opf & REQ_NOUNMAP))
 		out->flags |= KBDUS_REQUEST_MAY_UNMAP;
@@ -585,7 +577,7 @@ static u32 batch_copy_out(struct kbdus_session *session, struct batch *batch,
 	for (i = 0; i < batch->n; i++) {
 		struct kbdus_req *req = batch->reqs[i];
 
-		if (!op_is_plain_write(req_op(req)))
+		if (!op_has_data_out(req_op(req)) || !req->total)
 			continue;
 		*error = kbdus_payload_to_user(
 			req, session_buffer(session, req->tag));
@@ -697,7 +689,7 @@ static int exchange_run(struct kbdus_session *session, struct kbdus_exchange *x)
 		ret = exchange_fetch(session, x);
 	/* do not wait for the last thread to leave: it may wait for us */
 	if (ret && fatal_signal_pending(current))
-		kbdus_session_end(session, BLK_STS_IOERR);
+		kbdus_session_end(session, -EIO);
 	return ret;
 }
 

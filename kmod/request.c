@@ -52,6 +52,7 @@ static void req_plan(struct kbdus_req *req, struct bio *bio, enum kbdus_op op)
 static void req_init(struct kbdus_req *req, struct bio *bio, enum kbdus_op op)
 {
 	req->bio = bio;
+	req->ioctl = NULL;
 	req->merged = NULL;
 	req->off = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	req->len = bio->bi_iter.bi_size;
@@ -84,7 +85,7 @@ static struct kbdus_req *req_try_get(struct kbdus_dev *dev)
 	return req;
 }
 
-static struct kbdus_req *req_get(struct kbdus_dev *dev, bool may_wait)
+struct kbdus_req *kbdus_req_get(struct kbdus_dev *dev, bool may_wait)
 {
 	struct kbdus_req *req = req_try_get(dev);
 
@@ -130,7 +131,7 @@ static void dev_fail_list(struct kbdus_dev *dev, struct list_head *reqs)
 	unsigned int n = 0;
 
 	list_for_each_entry(req, reqs, link)
-		kbdus_req_finish(req, dev->end_status);
+		kbdus_req_finish(req, dev->end_error);
 	spin_lock(&dev->lock);
 	list_for_each_entry_safe(req, next, reqs, link) {
 		kbdus_req_release(dev, req);
@@ -203,7 +204,7 @@ static bool req_plug(struct kbdus_dev *dev, struct kbdus_req *req)
 	return true;
 }
 
-static void req_submit(struct kbdus_dev *dev, struct kbdus_req *req)
+void kbdus_req_submit(struct kbdus_dev *dev, struct kbdus_req *req)
 {
 	LIST_HEAD(reqs);
 
@@ -228,7 +229,7 @@ void kbdus_submit_bio(struct bio *bio)
 	bio = bio_split_to_limits(bio);
 	if (!bio)
 		return;
-	req = req_get(dev, !(bio->bi_opf & REQ_NOWAIT));
+	req = kbdus_req_get(dev, !(bio->bi_opf & REQ_NOWAIT));
 	if (unlikely(!req)) {
 		bio_wouldblock_error(bio);
 		return;
@@ -238,11 +239,32 @@ void kbdus_submit_bio(struct bio *bio)
 		return;
 	}
 	req_init(req, bio, op);
-	req_submit(dev, req);
+	kbdus_req_submit(dev, req);
 }
 
-void kbdus_req_finish(struct kbdus_req *req, blk_status_t status)
+/* Errors that mean something to a client, or to a layer above. */
+static blk_status_t error_to_status(int error)
 {
+	switch (error) {
+	case 0:
+	case -ENOSPC:
+	case -ENOLINK:
+	case -ETIMEDOUT:
+	case -EREMOTEIO:
+	case -EBADE:
+	case -ENODATA:
+	case -EILSEQ:
+	case -EOPNOTSUPP:
+		return errno_to_blk_status(error);
+	default:
+		return BLK_STS_IOERR;
+	}
+}
+
+static void req_finish_bios(struct kbdus_req *req, int error)
+{
+	blk_status_t status = error_to_status(error);
+
 	/*
 	 * With bottom halves off, a client's last fput() goes to a work item,
 	 * so that the release of a block device never runs in the driver.
@@ -258,6 +280,14 @@ void kbdus_req_finish(struct kbdus_req *req, blk_status_t status)
 		bio_endio(bio);
 	}
 	local_bh_enable();
+}
+
+void kbdus_req_finish(struct kbdus_req *req, int error)
+{
+	if (unlikely(req->ioctl))
+		kbdus_ioctl_finish(req, error);
+	else
+		req_finish_bios(req, error);
 }
 
 void kbdus_req_release(struct kbdus_dev *dev, struct kbdus_req *req)

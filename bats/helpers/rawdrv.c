@@ -102,7 +102,7 @@ static void make_missing(void *addr, size_t len)
 		.range = { .start = (uintptr_t)addr, .len = len },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	pthread_t thread;
 
 	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
