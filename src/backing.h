@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backing.h - who else uses a regular file (holders.h: a block device).
+ */
+#ifndef BDUS_BACKING_H
+#define BDUS_BACKING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+/**
+ * backing_kernel_user - does the kernel use a file as a disk or for swap?
+ * @st: of the file
+ * @text: where to write the user, as "/dev/loop0" or "swap"
+ * @size: room in @text
+ *
+ * Neither of them takes a lock that others would meet.
+ */
+bool backing_kernel_user(const struct stat *st, char *text, size_t size);
+
+/**
+ * backing_locker - find the process that holds a lock on a file
+ * @st: of the file
+ * @text: where to write it, as "bdus (pid 12)"; "another process" when it is
+ *	not to be seen from here
+ * @size: room in @text
+ *
+ * The kernel does not tell the owner of an open file description's lock, so
+ * this looks through /proc.
+ */
+void backing_locker(const struct stat *st, char *text, size_t size);
+
+#endif /* BDUS_BACKING_H */

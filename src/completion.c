@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * completion - a completion script for bash, made from the option tables.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+
+static const char completion_head[] =
+	"# bash completion of bdus, printed by: bdus --completion bash\n"
+	"\n"
+	"_bdus_words() { mapfile -t COMPREPLY < <(compgen -W \"$1\" -- \"$2\"); }\n"
+	"\n"
+	"_bdus_files() {\n"
+	"\tcompopt -o filenames 2>/dev/null\n"
+	"\tmapfile -t COMPREPLY < <(compgen -f -- \"$1\")\n"
+	"}\n"
+	"\n"
+	"_bdus_devices() {\n"
+	"\tlocal dir words=\n"
+	"\tfor dir in /sys/block/bdus-*/; do\n"
+	"\t\t[[ -d $dir ]] || continue\n"
+	"\t\tdir=${dir%/}\n"
+	"\t\twords+=\" /dev/${dir##*/}\"\n"
+	"\tdone\n"
+	"\t_bdus_words \"$words\" \"$1\"\n"
+	"}\n"
+	"\n";
+
+static const char completion_body[] =
+	"_bdus() {\n"
+	"\tlocal name=${COMP_WORDS[0]##*/} cur=${COMP_WORDS[COMP_CWORD]}\n"
+	"\tlocal prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+	"\tCOMPREPLY=()\n"
+	"\tif [[ $name == bdus-* ]]; then\n"
+	"\t\tname=${name#bdus-}\n"
+	"\telif ((COMP_CWORD == 1)); then\n"
+	"\t\t_bdus_words \"$_bdus_names help --list --list-full"
+	" --list-options --install --completion --version --help\" \"$cur\"\n"
+	"\t\treturn\n"
+	"\telse\n"
+	"\t\tname=${COMP_WORDS[1]}\n"
+	"\tfi\n"
+	"\t_bdus_value \"$name\" \"$prev\" \"$cur\" && return\n"
+	"\tif [[ $cur == -* ]]; then\n"
+	"\t\t_bdus_words \"$(_bdus_options \"$name\")\" \"$cur\"\n"
+	"\telse\n"
+	"\t\t_bdus_operand \"$name\" \"$cur\"\n"
+	"\tfi\n"
+	"}\n"
+	"\n";
+
+static void print_names(void)
+{
+	struct command command;
+
+	fputs("_bdus_names='", stdout);
+	for (size_t i = 0; command_at(i, &command); i++)
+		printf("%s%s", i > 0 ? " " : "", command.name);
+	fputs("'\n\n", stdout);
+}
+
+/* The long options of each command. */
+static void print_options(void)
+{
+	struct opt_group groups[COMMAND_GROUPS];
+	struct command command;
+
+	puts("_bdus_options() {\n\tcase $1 in");
+	for (size_t i = 0; command_at(i, &command); i++) {
+		command_groups(&command, groups);
+		printf("\t%s) echo '", command.name);
+		for (size_t g = 0; groups[g].opts != NULL; g++) {
+			const struct opt *opt = groups[g].opts;
+
+			for (; opt->type != OPT_TYPE_END; opt++)
+				printf(" --%s", opt->name);
+		}
+		puts("' ;;");
+	}
+	puts("\t--install) echo ' -s' ;;\n\tesac\n}\n");
+}
+
+/* A case that completes the value of one option. */
+static void print_value(const char *name, const struct opt *opt)
+{
+	if (opt->type == OPT_TYPE_BOOL)
+		return;
+	printf("\t%s,--%s", name, opt->name);
+	if (opt->letter != 0)
+		printf("|%s,-%c", name, opt->letter);
+	fputs(") ", stdout);
+	if (opt->type == OPT_TYPE_PATH)
+		fputs("_bdus_files \"$3\" ", stdout);
+	if (opt->type == OPT_TYPE_ENUM) {
+		fputs("_bdus_words '", stdout);
+		for (size_t i = 0; opt->choices[i] != NULL; i++)
+			printf(" %s", opt->choices[i]);
+		fputs("' \"$3\" ", stdout);
+	}
+	puts(";;");
+}
+
+/* _bdus_value NAME PREVIOUS CURRENT: false when no value is expected. */
+static void print_values(void)
+{
+	struct opt_group groups[COMMAND_GROUPS];
+	struct command command;
+
+	puts("_bdus_value() {\n\tcase $1,$2 in");
+	for (size_t i = 0; command_at(i, &command); i++) {
+		command_groups(&command, groups);
+		for (size_t g = 0; groups[g].opts != NULL; g++) {
+			const struct opt *opt = groups[g].opts;
+
+			for (; opt->type != OPT_TYPE_END; opt++)
+				print_value(command.name, opt);
+		}
+	}
+	puts("\thelp,*) _bdus_words \"$_bdus_names\" \"$3\" ;;\n"
+	     "\t--completion,*) _bdus_words bash \"$3\" ;;\n"
+	     "\t*) return 1 ;;\n\tesac\n\treturn 0\n}\n");
+}
+
+static void print_operands(void)
+{
+	struct command command;
+
+	puts("_bdus_operand() {\n\tcase $1 in");
+	for (size_t i = 0; command_at(i, &command); i++)
+		if (strstr(command.operands, "FILE") != NULL)
+			printf("\t%s) _bdus_files \"$2\" ;;\n", command.name);
+		else if (strstr(command.operands, "DEV") != NULL)
+			printf("\t%s) _bdus_devices \"$2\" ;;\n", command.name);
+	puts("\t--install) _bdus_files \"$2\" ;;\n\tesac\n}\n");
+}
+
+void completion_bash(void)
+{
+	struct command command;
+
+	fputs(completion_head, stdout);
+	print_names();
+	print_options();
+	print_values();
+	print_operands();
+	fputs(completion_body, stdout);
+	fputs("complete -F _bdus bdus", stdout);
+	for (size_t i = 0; command_at(i, &command); i++)
+		printf(" bdus-%s", command.name);
+	putchar('\n');
+}

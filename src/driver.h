@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * driver.h - what a driver is: a struct of callbacks, one file in src/drivers/.
+ *
+ * The runtime opens the driver, creates the device, and calls the data
+ * callbacks from several worker threads at once. A callback answers its
+ * request with exactly one of the io_*() functions, before it returns or
+ * later, from any thread. Callbacks never exit, never print and allocate
+ * nothing; they keep all state in the driver's private structure.
+ */
+#ifndef BDUS_DRIVER_H
+#define BDUS_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kbdus.h"
+#include "opt.h"
+
+struct dev;
+
+/**
+ * struct io - one request
+ * @off: offset on the device, bytes, a multiple of the logical block size
+ * @len: length in bytes
+ * @buf: the request's payload buffer, page-aligned, @len bytes: a write's data
+ *	is in it, a read's data may be put there; NULL when the driver declared
+ *	no_buffers
+ * @may_unmap: write zeroes: the range may be deallocated
+ * @dev: the device
+ * @tag: the runtime's
+ * @generation: the runtime's
+ */
+struct io {
+	uint64_t off;
+	uint32_t len;
+	bool may_unmap;
+	void *buf;
+	struct dev *dev;
+	uint16_t tag;
+	uint32_t generation;
+};
+
+/**
+ * io_done - answer a request
+ * @io: the request; not to be touched afterwards
+ * @error: 0 (a read's data is in io->buf) or a positive or negative errno
+ */
+void io_done(struct io *io, int error);
+
+/**
+ * io_done_addr - answer a read with data at, or take a write's data to, @addr
+ * @io: the request; not to be touched afterwards
+ * @addr: io->len bytes that stay until the next request of this thread; one
+ *	copy is made, straight between the client's pages and here
+ */
+void io_done_addr(struct io *io, void *addr);
+
+/** io_done_zero - answer a read with zeroes, made by the kernel. */
+void io_done_zero(struct io *io);
+
+/**
+ * struct driver - a kind of device
+ * @name: the file's name
+ * @summary: one line for --list-full and help, lower case, no full stop
+ * @operands: synopsis of what follows the options, e.g. "FILE|DEVICE", or ""
+ * @n_operands: how many operands it takes (a usage error otherwise)
+ * @opts: its options, or NULL
+ * @priv_size: size of its private structure, which @opts fills
+ * @no_buffers: answers reads and writes by address or zero only, so that the
+ *	device needs no payload buffers
+ * @open: check the options (dev_priv, dev_operand), acquire what is needed,
+ *	fill dev_attrs (size at least; ops come from the callbacks); prints what
+ *	is wrong and returns an exit code, 0 for success; undoes what it did
+ * @close: the last call: give everything back; returns 0 or an exit code
+ * @read: must exist
+ * @write: without it the device is read-only
+ * @fua_write: absent: the kernel sends write, then flush
+ * @flush: absent: the device has no volatile cache
+ * @write_zeroes: absent: the kernel writes zeroes
+ * @discard: absent: not supported
+ * @secure_erase: absent: not supported
+ *
+ * An absent callback is not advertised. open may also clear bits of
+ * dev_attrs()->ops, which is preset from the callbacks, to take one back.
+ */
+struct driver {
+	const char *name;
+	const char *summary;
+	const char *operands;
+	int n_operands;
+	const struct opt *opts;
+	size_t priv_size;
+	bool no_buffers;
+	int (*open)(struct dev *dev);
+	int (*close)(struct dev *dev);
+	void (*read)(struct io *io);
+	void (*write)(struct io *io);
+	void (*fua_write)(struct io *io);
+	void (*flush)(struct io *io);
+	void (*write_zeroes)(struct io *io);
+	void (*discard)(struct io *io);
+	void (*secure_erase)(struct io *io);
+};
+
+/** DRIVER - define the driver of this file: DRIVER(ram) = { ... }; */
+#define DRIVER(id) const struct driver driver_##id
+
+/** drivers - all drivers, sorted by name, ended by NULL (tables.c). */
+extern const struct driver *const drivers[];
+
+/** driver_find - the driver of that name, or NULL. */
+const struct driver *driver_find(const char *name);
+
+/** dev_priv - the driver's private structure. */
+void *dev_priv(const struct dev *dev);
+
+/** dev_operand - operand @i of the command line. */
+const char *dev_operand(const struct dev *dev, int i);
+
+/** dev_attrs - the device's attributes, to be filled by open. */
+struct kbdus_attributes *dev_attrs(struct dev *dev);
+
+#endif /* BDUS_DRIVER_H */

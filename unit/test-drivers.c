@@ -1,0 +1,629 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-drivers - the drivers' callbacks, run without a kernel: what they
+ * store against a model, edges, and what they refuse.
+ *
+ * Stands in for worker.c: a request is answered into struct request. Linked
+ * with the drivers and the rest of the runtime.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "dev.h"
+#include "msg.h"
+#include "opt.h"
+#include "tap.h"
+
+#define MAX_WORDS 12
+#define MAX_IO (256U << 10)
+#define SIZE_TEXT "1050112" /* 1 MiB, 3 blocks: the last page is not whole */
+#define SIZE 1050112U
+#define N_STEPS 3000
+#define N_THREADS 4
+
+struct request {
+	struct io io; /* first: io_done() gets a pointer to it */
+	bool is_read;
+	int n_answers;
+	int error;
+	void *addr; /* where the driver wants the data to or has it */
+};
+
+extern const struct driver driver_ram, driver_zero, driver_loop;
+
+static alignas(4096) unsigned char buffer[MAX_IO];
+static char caught[4096];
+
+/* --- the runtime's side -------------------------------------------------- */
+
+static void answer(struct io *io, int error, void *addr)
+{
+	struct request *request = (struct request *)io;
+
+	request->n_answers++;
+	request->error = error < 0 ? -error : error;
+	request->addr = addr;
+}
+
+void io_done(struct io *io, int error)
+{
+	answer(io, error, io->buf);
+}
+
+void io_done_addr(struct io *io, void *addr)
+{
+	answer(io, 0, addr);
+}
+
+void io_done_zero(struct io *io)
+{
+	memset(io->buf, 0, io->len);
+	answer(io, 0, io->buf);
+}
+
+/* Opens a driver with the words of a command line, NULL at the end. */
+static int open_words(struct dev *dev, const struct driver *driver,
+		      unsigned int flags, const char *const *words)
+{
+	static char *argv[MAX_WORDS];
+	struct opt_group groups[] = { { .opts = driver->opts },
+				      { .opts = NULL } };
+	int argc = 0;
+
+	memset(dev, 0, sizeof(*dev));
+	dev->driver = driver;
+	dev->attrs.flags = flags;
+	dev->priv = groups[0].base = calloc(1, driver->priv_size);
+	for (; words[argc] != NULL; argc++)
+		argv[argc] = strdup(words[argc]);
+	dev->operands = argv;
+	if (opt_parse("test", groups, argc, argv) != driver->n_operands)
+		return EXIT_USAGE;
+	return dev_open(dev);
+}
+
+#define OPEN(dev, driver, flags, ...) \
+	open_words(dev, &driver, flags,       \
+		   (const char *const[]){ __VA_ARGS__, NULL })
+
+/* The operands stay: each is the last thing that can name them. */
+static void close_dev(struct dev *dev, const char *what)
+{
+	ok(dev_close(dev) == EXIT_DONE, "%s: closes", what);
+	free(dev->priv);
+}
+
+/* One request; returns the driver's error, -1 when it did not answer once. */
+static int run(struct dev *dev, enum kbdus_op op, uint64_t off, uint32_t len,
+	       unsigned char *data)
+{
+	struct request request = {
+		.io = { .off = off, .len = len, .buf = data, .dev = dev },
+	};
+
+	dev->serve[op](&request.io);
+	if (request.n_answers != 1)
+		return -1;
+	if (request.error != 0 || request.addr == data)
+		return request.error;
+	if (op == KBDUS_OP_READ)
+		memcpy(data, request.addr, len);
+	else if (op == KBDUS_OP_WRITE)
+		memcpy(request.addr, data, len);
+	return 0;
+}
+
+static int run_zeroes(struct dev *dev, uint64_t off, uint32_t len,
+		      bool may_unmap)
+{
+	struct request request = {
+		.io = { .off = off,
+			.len = len,
+			.buf = buffer,
+			.may_unmap = may_unmap,
+			.dev = dev },
+	};
+
+	dev->serve[KBDUS_OP_WRITE_ZEROES](&request.io);
+	return request.n_answers == 1 ? request.error : -1;
+}
+
+/* Does a range of the device read as these bytes (NULL: as zeroes)? */
+static bool reads_as(struct dev *dev, uint64_t off, uint32_t len,
+		     const unsigned char *wanted)
+{
+	if (run(dev, KBDUS_OP_READ, off, len, buffer) != 0)
+		return false;
+	for (uint32_t i = 0; i < len; i++)
+		if (buffer[i] != (wanted != NULL ? wanted[i] : 0))
+			return false;
+	return true;
+}
+
+/* --- data against a model ------------------------------------------------ */
+
+static void fill(unsigned char *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		data[i] = (unsigned char)rand();
+}
+
+static bool step_data(struct dev *dev, enum kbdus_op op, unsigned char *model,
+		      uint32_t off, uint32_t len)
+{
+	fill(buffer, len);
+	memcpy(model + off, buffer, len);
+	return run(dev, op, off, len, buffer) == 0;
+}
+
+static bool step_zero(struct dev *dev, enum kbdus_op op, unsigned char *model,
+		      uint32_t off, uint32_t len)
+{
+	memset(model + off, 0, len);
+	if (op == KBDUS_OP_DISCARD)
+		return run(dev, op, off, len, buffer) == 0;
+	return run_zeroes(dev, off, len, rand() % 2);
+}
+
+static bool model_step(struct dev *dev, unsigned char *model, uint32_t block)
+{
+	uint32_t n_blocks = (uint32_t)dev->attrs.size / block;
+	uint32_t first = (uint32_t)rand() % n_blocks;
+	uint32_t max = rand() % 8 == 0 ? MAX_IO / block : 24;
+	uint32_t left = n_blocks - first;
+	uint32_t n = 1 + (uint32_t)rand() % (left < max ? left : max);
+	uint32_t off = first * block, len = n * block;
+	enum kbdus_op op = (enum kbdus_op)(rand() % KBDUS_OP_SECURE_ERASE);
+
+	if (dev->serve[op] == NULL || !(dev->attrs.ops & (1U << op)))
+		return true;
+	switch (op) {
+	case KBDUS_OP_WRITE:
+	case KBDUS_OP_FUA_WRITE:
+		return step_data(dev, op, model, off, len);
+	case KBDUS_OP_FLUSH:
+		return run(dev, op, 0, 0, NULL) == 0;
+	case KBDUS_OP_WRITE_ZEROES:
+		return !step_zero(dev, op, model, off, len);
+	case KBDUS_OP_DISCARD:
+		return step_zero(dev, op, model, off, len);
+	default:
+		return reads_as(dev, off, len, model + off);
+	}
+}
+
+static bool model_matches(struct dev *dev, const unsigned char *model)
+{
+	uint32_t len, size = (uint32_t)dev->attrs.size;
+
+	for (uint32_t off = 0; off < size; off += len) {
+		len = size - off < MAX_IO ? size - off : MAX_IO;
+		if (!reads_as(dev, off, len, model + off))
+			return false;
+	}
+	return true;
+}
+
+static void check_model(struct dev *dev, const char *what)
+{
+	unsigned char *model = calloc(1, dev->attrs.size);
+	uint32_t block = dev->attrs.logical_block_size;
+	int step = 0;
+
+	while (step < N_STEPS && model_step(dev, model, block))
+		step++;
+	ok(step == N_STEPS, "%s: %d random requests (%d done)", what, N_STEPS,
+	   step);
+	ok(model_matches(dev, model), "%s: content is the model's", what);
+	free(model);
+}
+
+/* --- threads ------------------------------------------------------------- */
+
+struct part {
+	struct dev *dev;
+	uint32_t first;
+	bool is_right;
+};
+
+/* Own blocks, every N_THREADS-th, so that neighbours are somebody else's. */
+static void *part_main(void *arg)
+{
+	struct part *part = arg;
+	alignas(4096) unsigned char data[4096];
+	uint32_t step = N_THREADS * 4096;
+
+	part->is_right = true;
+	for (uint32_t off = part->first; off < (1U << 20); off += step) {
+		memset(data, (int)(off / 4096 % 251), sizeof(data));
+		if (run(part->dev, KBDUS_OP_WRITE, off, 4096, data) != 0)
+			part->is_right = false;
+	}
+	for (uint32_t off = part->first; off < (1U << 20); off += step) {
+		if (run(part->dev, KBDUS_OP_READ, off, 4096, data) != 0 ||
+		    data[0] != off / 4096 % 251 || data[4095] != data[0])
+			part->is_right = false;
+	}
+	return NULL;
+}
+
+static void check_threads(struct dev *dev, const char *what)
+{
+	struct part parts[N_THREADS];
+	pthread_t threads[N_THREADS];
+	bool is_right = true;
+
+	for (uint32_t i = 0; i < N_THREADS; i++) {
+		parts[i] = (struct part){ .dev = dev, .first = i * 4096 };
+		pthread_create(&threads[i], NULL, part_main, &parts[i]);
+	}
+	for (int i = 0; i < N_THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		is_right = is_right && parts[i].is_right;
+	}
+	ok(is_right, "%s: %d threads at once", what, N_THREADS);
+}
+
+/* --- ram and zero -------------------------------------------------------- */
+
+static bool has_ops(const struct dev *dev, unsigned int wanted)
+{
+	return dev->attrs.ops == wanted;
+}
+
+/* Zero [512, 512 + len) within written data, and look at both edges. */
+static void check_edges(struct dev *dev, const char *what, uint32_t len)
+{
+	unsigned char *data = malloc(len + 1024);
+
+	fill(data, len + 1024);
+	memcpy(buffer, data, len + 1024);
+	run(dev, KBDUS_OP_WRITE, 0, len + 1024, buffer);
+	run(dev, KBDUS_OP_DISCARD, 512, len, buffer);
+	memset(data + 512, 0, len);
+	ok(reads_as(dev, 0, len + 1024, data), "%s: discard of %u at 512", what,
+	   len);
+	free(data);
+}
+
+static bool is_resident(struct dev *dev, uint64_t off)
+{
+	struct request request = {
+		.io = { .off = off, .len = 4096, .dev = dev },
+	};
+	unsigned char state = 0;
+
+	dev->serve[KBDUS_OP_READ](&request.io);
+	return mincore(request.addr, 4096, &state) == 0 && (state & 1);
+}
+
+static void check_ram(struct dev *dev, const char *what)
+{
+	static const uint32_t lengths[] = { 512,  3584, 4096,
+					    7680, 8192, 65536 };
+
+	ok(dev->attrs.size == SIZE, "%s: size", what);
+	ok(reads_as(dev, 0, MAX_IO, NULL), "%s: is zero at first", what);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+		check_edges(dev, what, lengths[i]);
+	run_zeroes(dev, 0, SIZE - 512, false);
+	run_zeroes(dev, SIZE - 512, 512, true);
+	check_model(dev, what);
+	check_threads(dev, what);
+}
+
+static void test_ram(void)
+{
+	struct dev dev;
+
+	ok(OPEN(&dev, driver_ram, 0, "--size", SIZE_TEXT) == EXIT_DONE,
+	   "ram: opens");
+	ok(is_resident(&dev, 4096), "ram: has its memory");
+	ok(has_ops(&dev, 1U << KBDUS_OP_READ | 1U << KBDUS_OP_WRITE |
+				 1U << KBDUS_OP_WRITE_ZEROES |
+				 1U << KBDUS_OP_DISCARD),
+	   "ram: operations");
+	check_ram(&dev, "ram");
+	run(&dev, KBDUS_OP_DISCARD, 0, 65536, buffer);
+	ok(is_resident(&dev, 4096), "ram: discard keeps memory");
+	close_dev(&dev, "ram");
+}
+
+static void test_ram_lazy(void)
+{
+	struct dev dev;
+
+	ok(OPEN(&dev, driver_ram, 0, "--lazy", "--size", SIZE_TEXT) ==
+		   EXIT_DONE,
+	   "ram --lazy: opens");
+	ok(!is_resident(&dev, 4096), "ram --lazy: takes no memory");
+	check_ram(&dev, "ram --lazy");
+	memset(buffer, 1, 65536);
+	run(&dev, KBDUS_OP_WRITE, 0, 65536, buffer);
+	ok(is_resident(&dev, 4096), "ram --lazy: a write takes memory");
+	run(&dev, KBDUS_OP_DISCARD, 0, 65536, buffer);
+	ok(!is_resident(&dev, 4096), "ram --lazy: discard gives it back");
+	run(&dev, KBDUS_OP_WRITE, 0, 65536, buffer);
+	run_zeroes(&dev, 0, 65536, false);
+	ok(is_resident(&dev, 4096), "ram --lazy: zeroes without unmap keep it");
+	run_zeroes(&dev, 0, 65536, true);
+	ok(!is_resident(&dev, 4096), "ram --lazy: zeroes with unmap do not");
+	close_dev(&dev, "ram --lazy");
+}
+
+static void test_ram_locked(void)
+{
+	struct dev dev;
+
+	if (mlockall(MCL_FUTURE | MCL_ONFAULT) != 0) {
+		ok(true, "ram --lazy, locked # SKIP may not lock memory");
+		return;
+	}
+	OPEN(&dev, driver_ram, 0, "--lazy", "--size", SIZE_TEXT);
+	ok(!is_resident(&dev, 0), "ram --lazy, locked: takes no memory");
+	run(&dev, KBDUS_OP_WRITE, 0, 4096, buffer);
+	run(&dev, KBDUS_OP_DISCARD, 0, 4096, buffer);
+	ok(!is_resident(&dev, 0), "ram --lazy, locked: discard gives it back");
+	close_dev(&dev, "ram --lazy, locked");
+	munlockall();
+}
+
+static void test_ram_refusals(void)
+{
+	struct dev dev;
+
+	ok(OPEN(&dev, driver_ram, 0, "--size", "1023T") == EXIT_FAILED,
+	   "ram: more than there is");
+	ok(strstr(tap_caught(caught, sizeof(caught)), "available") != NULL,
+	   "ram: says how much there is");
+	ok(OPEN(&dev, driver_ram, 0, "--size", "1000") == EXIT_USAGE,
+	   "ram: a size of no whole block");
+	tap_caught(caught, sizeof(caught));
+}
+
+static void test_zero(void)
+{
+	struct dev dev;
+
+	ok(OPEN(&dev, driver_zero, 0, "--size", "1T") == EXIT_DONE,
+	   "zero: opens");
+	fill(buffer, 4096);
+	ok(run(&dev, KBDUS_OP_WRITE, 0, 4096, buffer) == 0, "zero: writes");
+	ok(reads_as(&dev, 0, 4096, NULL), "zero: reads zeroes");
+	close_dev(&dev, "zero");
+	OPEN(&dev, driver_zero, KBDUS_DEVICE_READ_ONLY, "--size", "1T");
+	ok(has_ops(&dev, 1U << KBDUS_OP_READ), "zero -r: only reads");
+	close_dev(&dev, "zero -r");
+}
+
+/* --- loop ---------------------------------------------------------------- */
+
+static char dir[64];
+static char path[96];
+
+static void make_file(off_t size)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, size) != 0)
+		perror(path);
+	close(fd);
+}
+
+static off_t file_size(void)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void test_loop_data(const char *what, const char *option)
+{
+	struct dev dev;
+	int code;
+
+	make_file(SIZE / 4096 * 4096);
+	code = OPEN(&dev, driver_loop, 0, path, option);
+	if (code != EXIT_DONE) {
+		ok(option != NULL, "%s # SKIP not on this file system: %s",
+		   what, tap_caught(caught, sizeof(caught)));
+		return;
+	}
+	check_model(&dev, what);
+	check_threads(&dev, what);
+	ok(run(&dev, KBDUS_OP_READ, 0, 4096, buffer) == 0 &&
+		   strcmp(dev.attrs.backing, path) == 0,
+	   "%s: backing is told", what);
+	ok(!(dev.attrs.ops & 1U << KBDUS_OP_SECURE_ERASE),
+	   "%s: no secure erase", what);
+	close_dev(&dev, what);
+}
+
+/* The bytes around the device must stay as they are. */
+static void test_loop_window(void)
+{
+	unsigned char guard[1536], now[1536];
+	struct dev dev;
+	int fd;
+
+	make_file(SIZE);
+	memset(guard, 0xa5, sizeof(guard));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ok(pwrite(fd, guard, 1536, 0) == 1536 &&
+		   pwrite(fd, guard, 1536, 1536 + 300032) == 1536,
+	   "loop, window: guards");
+	ok(OPEN(&dev, driver_loop, 0, "--offset", "1536", "--sizelimit",
+		"300050", path) == EXIT_DONE,
+	   "loop, window: opens");
+	ok(dev.attrs.size == 300032, "loop, window: size");
+	tap_caught(caught, sizeof(caught));
+	ok(strstr(caught, "last 18 bytes") != NULL, "loop, window: warns");
+	check_model(&dev, "loop, window");
+	close_dev(&dev, "loop, window");
+	ok(pread(fd, now, 1536, 0) == 1536 && memcmp(now, guard, 1536) == 0,
+	   "loop, window: nothing before it is touched");
+	ok(pread(fd, now, 1536, 1536 + 300032) == 1536 &&
+		   memcmp(now, guard, 1536) == 0,
+	   "loop, window: nothing behind it is touched");
+	close(fd);
+}
+
+static void test_loop_shrunk(void)
+{
+	struct dev dev;
+
+	make_file(1 << 20);
+	OPEN(&dev, driver_loop, 0, path);
+	ok(truncate(path, 6144) == 0, "loop, cut: cuts");
+	ok(run(&dev, KBDUS_OP_READ, 0, 4096, buffer) == 0, "loop, cut: before");
+	ok(run(&dev, KBDUS_OP_READ, 4096, 4096, buffer) == EIO,
+	   "loop, cut: read across the end");
+	ok(run(&dev, KBDUS_OP_READ, 8192, 4096, buffer) == EIO,
+	   "loop, cut: read behind it");
+	ok(run(&dev, KBDUS_OP_WRITE, 4096, 4096, buffer) == EIO,
+	   "loop, cut: write across the end");
+	ok(run(&dev, KBDUS_OP_FUA_WRITE, 8192, 4096, buffer) == EIO,
+	   "loop, cut: write behind it");
+	ok(run_zeroes(&dev, 8192, 4096, true) == EIO, "loop, cut: zeroes");
+	ok(run(&dev, KBDUS_OP_DISCARD, 8192, 4096, buffer) == EIO,
+	   "loop, cut: discard");
+	ok(file_size() == 6144, "loop, cut: did not grow");
+	close_dev(&dev, "loop, cut");
+}
+
+static void test_loop_lock(void)
+{
+	struct dev first, second;
+	char wanted[32];
+	int status, fds[2];
+	pid_t pid;
+
+	make_file(1 << 20);
+	if (pipe(fds) != 0 || (pid = fork()) == 0) {
+		ok(OPEN(&first, driver_loop, 0, path) == EXIT_DONE,
+		   "loop, lock: taken");
+		fflush(stdout);
+		_exit(write(fds[1], "", 1) == 1 && pause() ? 1 : 0);
+	}
+	tap_count++;
+	ok(read(fds[0], wanted, 1) == 1, "loop, lock: the other has it");
+	ok(OPEN(&second, driver_loop, 0, path) == EXIT_BUSY,
+	   "loop, lock: refused");
+	snprintf(wanted, sizeof(wanted), "(pid %d)", (int)pid);
+	tap_caught(caught, sizeof(caught));
+	ok(strstr(caught, wanted) != NULL, "loop, lock: names %s", wanted);
+	ok(OPEN(&second, driver_loop, KBDUS_DEVICE_READ_ONLY, path) ==
+		   EXIT_BUSY,
+	   "loop, lock: refused to a reader");
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	tap_caught(caught, sizeof(caught));
+}
+
+static void test_loop_readers(void)
+{
+	struct dev first, second, third;
+
+	ok(OPEN(&first, driver_loop, KBDUS_DEVICE_READ_ONLY, path) ==
+			   EXIT_DONE &&
+		   OPEN(&second, driver_loop, KBDUS_DEVICE_READ_ONLY, path) ==
+			   EXIT_DONE,
+	   "loop -r: two readers");
+	ok(has_ops(&first, 1U << KBDUS_OP_READ), "loop -r: only reads");
+	ok(OPEN(&third, driver_loop, 0, path) == EXIT_BUSY,
+	   "loop -r: no writer beside them");
+	close_dev(&first, "loop -r");
+	close_dev(&second, "loop -r");
+	tap_caught(caught, sizeof(caught));
+}
+
+static void test_loop_create(void)
+{
+	struct dev dev;
+
+	unlink(path);
+	ok(OPEN(&dev, driver_loop, 0, "--create", "--size", "1M", path) ==
+		   EXIT_DONE,
+	   "loop --create: makes it");
+	ok(file_size() == 1 << 20, "loop --create: of that size");
+	close_dev(&dev, "loop --create");
+	ok(OPEN(&dev, driver_loop, 0, "--create", "--size", "1M", path) ==
+		   EXIT_BUSY,
+	   "loop --create: refuses to replace it");
+	ok(OPEN(&dev, driver_loop, 0, "--create", path) == EXIT_USAGE,
+	   "loop --create: wants --size");
+	ok(OPEN(&dev, driver_loop, 0, "--size", "1M", path) == EXIT_USAGE,
+	   "loop --size: wants --create");
+	unlink(path);
+	ok(OPEN(&dev, driver_loop, 0, "--create", "--size", "1M", "--offset",
+		"2M", path) == EXIT_FAILED,
+	   "loop --create: fails later");
+	ok(file_size() == -1, "loop --create: and leaves nothing");
+	tap_caught(caught, sizeof(caught));
+}
+
+static void refuses(const char *operand, const char *reason)
+{
+	struct dev dev;
+
+	ok(OPEN(&dev, driver_loop, 0, operand) != EXIT_DONE, "loop: refuses %s",
+	   operand);
+	tap_caught(caught, sizeof(caught));
+	ok(strstr(caught, reason) != NULL, "loop: since it %s", reason);
+}
+
+static void test_loop_refusals(void)
+{
+	struct dev dev;
+
+	refuses(dir, "is a directory");
+	refuses("/dev/null", "is a character device");
+	refuses("/nonexistent/x", "cannot open");
+	make_file(0);
+	refuses(path, "is empty");
+	make_file(100);
+	refuses(path, "is smaller than one block");
+	make_file(4096);
+	ok(OPEN(&dev, driver_loop, 0, "--offset", "4096", path) == EXIT_FAILED,
+	   "loop: refuses an offset at the end");
+	unlink(path);
+	mkfifo(path, 0600);
+	refuses(path, "is a named pipe");
+	unlink(path);
+}
+
+int main(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	srand(1);
+	tap_catch();
+	snprintf(dir, sizeof(dir), "%.40s/bdus-test-XXXXXX",
+		 tmp != NULL ? tmp : "/tmp");
+	if (mkdtemp(dir) == NULL) {
+		perror(dir);
+		return 1;
+	}
+	snprintf(path, sizeof(path), "%s/file", dir);
+	test_ram();
+	test_ram_lazy();
+	test_ram_locked();
+	test_ram_refusals();
+	test_zero();
+	test_loop_data("loop", NULL);
+	test_loop_data("loop --direct", "--direct");
+	test_loop_window();
+	test_loop_shrunk();
+	test_loop_lock();
+	test_loop_readers();
+	test_loop_create();
+	test_loop_refusals();
+	rmdir(dir);
+	return tap_done();
+}
