@@ -3,6 +3,8 @@
  * rawdrv - a RAM disk straight on the kernel interface, that dies on purpose.
  *
  *	rawdrv [--at POINT] [--after N] [--size BYTES] [--timeout MS]
+ *	       [--error ERRNO [--error-op flush]]
+ *	rawdrv --ioctl DEVICE
  *
  * Prints the device's path once it is usable and serves until it is told to
  * leave, or until POINT, where it kills itself with SIGKILL:
@@ -18,7 +20,8 @@
  *	self        while another of its threads reads its own device
  *
  * or until it stops doing its work: "stop" stops itself with SIGSTOP, "ignore"
- * fetches requests and never answers them.
+ * fetches requests and never answers them. With --error, reads (or flushes)
+ * fail. --ioctl is a client: it talks to the driver that serves DEVICE.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +49,11 @@
 #define MAX_IO (256U << 10)
 #define SELF_OFFSET (1U << 20)
 
+/* Adds one to a number; any other command is not known. */
+#define RAWDRV_ADD _IOWR('r', 1, uint64_t)
+
 static const char *point = "";
+static int error, error_op = KBDUS_OP_READ;
 static unsigned long die_after = 1;
 static uint64_t size = 64U << 20;
 static uint32_t timeout_ms;
@@ -119,7 +126,8 @@ static void create(void)
 		.attributes = {
 			.size = size,
 			.ops = 1U << KBDUS_OP_READ | 1U << KBDUS_OP_WRITE |
-			       1U << KBDUS_OP_FLUSH | 1U << KBDUS_OP_DISCARD,
+			       1U << KBDUS_OP_FLUSH | 1U << KBDUS_OP_DISCARD |
+			       1U << KBDUS_OP_IOCTL,
 			.max_io = MAX_IO,
 			.queue_depth = DEPTH,
 			.timeout_ms = timeout_ms,
@@ -183,6 +191,21 @@ static void check_point(const struct kbdus_request *request)
 		kill(getpid(), SIGSTOP);
 }
 
+static void answer_ioctl(const struct kbdus_request *request,
+			 struct kbdus_completion *completion)
+{
+	uint64_t *number =
+		(void *)(buffers + (size_t)request->tag * MAX_IO);
+
+	if (request->arg == RAWDRV_ADD) {
+		++*number;
+		completion->how = KBDUS_HOW_BUFFER;
+	} else {
+		completion->done = 0;
+		completion->result = -ENOTTY;
+	}
+}
+
 static struct kbdus_completion answer(const struct kbdus_request *request)
 {
 	struct kbdus_completion completion = {
@@ -192,6 +215,11 @@ static struct kbdus_completion answer(const struct kbdus_request *request)
 	};
 	char *data = disk + request->off;
 
+	if (error && is_started && request->op == error_op) {
+		completion.done = 0;
+		completion.result = -error;
+		return completion;
+	}
 	if (request->op == KBDUS_OP_READ) {
 		completion.how = KBDUS_HOW_ADDR;
 		completion.addr = (uintptr_t)data;
@@ -202,6 +230,8 @@ static struct kbdus_completion answer(const struct kbdus_request *request)
 		       request->len);
 	} else if (request->op == KBDUS_OP_DISCARD) {
 		memset(data, 0, request->len);
+	} else if (request->op == KBDUS_OP_IOCTL) {
+		answer_ioctl(request, &completion);
 	}
 	return completion;
 }
@@ -307,6 +337,51 @@ static void read_self(int socket, const char *path)
 		fail("read of its own device");
 }
 
+static void expect_errno(int fd, unsigned long cmd, int expected)
+{
+	if (ioctl(fd, cmd, NULL) == 0 || errno != expected) {
+		fprintf(stderr, "rawdrv: ioctl %#lx: %s, expected %s\n", cmd,
+			strerror(errno), strerror(expected));
+		exit(1);
+	}
+}
+
+static int talk(const char *path)
+{
+	int fd = open(path, O_RDWR);
+	uint64_t number = 41;
+
+	if (fd < 0 || ioctl(fd, RAWDRV_ADD, &number))
+		fail(path);
+	if (number != 42) {
+		fprintf(stderr, "rawdrv: got %llu\n",
+			(unsigned long long)number);
+		return 1;
+	}
+	expect_errno(fd, _IO('r', 2), ENOTTY);
+	/* no driver sees these: a size without a direction, and an address */
+	expect_errno(fd, _IOC(_IOC_NONE, 'r', 1, 8), ENOTTY);
+	expect_errno(fd, RAWDRV_ADD, EFAULT);
+	return 0;
+}
+
+static int errno_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		int error;
+	} errors[] = {
+		{ "EIO", EIO },		    { "ENOSPC", ENOSPC },
+		{ "ETIMEDOUT", ETIMEDOUT }, { "ENOLINK", ENOLINK },
+		{ "EPERM", EPERM },
+	};
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+		if (strcmp(name, errors[i].name) == 0)
+			return errors[i].error;
+	exit(2);
+}
+
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -314,6 +389,9 @@ static void parse(int argc, char **argv)
 		{ "after", required_argument, NULL, 'n' },
 		{ "size", required_argument, NULL, 's' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "error", required_argument, NULL, 'e' },
+		{ "error-op", required_argument, NULL, 'o' },
+		{ "ioctl", required_argument, NULL, 'i' },
 		{ 0 }
 	};
 	int c;
@@ -327,6 +405,12 @@ static void parse(int argc, char **argv)
 			size = strtoull(optarg, NULL, 0);
 		else if (c == 't')
 			timeout_ms = (uint32_t)strtoul(optarg, NULL, 0);
+		else if (c == 'e')
+			error = errno_of(optarg);
+		else if (c == 'o' && strcmp(optarg, "flush") == 0)
+			error_op = KBDUS_OP_FLUSH;
+		else if (c == 'i')
+			exit(talk(optarg));
 		else
 			exit(2);
 	}

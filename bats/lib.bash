@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+#
+# lib.bash - what all tests that use real devices share. They run as root in a
+# machine where kbdus can be loaded (vm/run), write to $dir only, and leave
+# nothing behind: teardown fails a test that leaves a device, a process, a
+# module that cannot be unloaded, or a complaint of the kernel.
+
+bats_require_minimum_version 1.5.0
+
+# The helpers, see bats/helpers/.
+PATH+=:$BATS_TEST_DIRNAME/../build/bats
+
+# Lines of the kernel's log that fail a test.
+complaints='BUG|WARNING|KASAN|UBSAN|possible (recursive|circular)|suspicious RCU'
+complaints+='|hung|blocked for more|scheduling while atomic|refcount_t|Call Trace'
+
+common_setup() {
+	dir=$(mktemp -d /run/bats.XXXXXX)
+	cd "$dir" || return
+	dmesg --clear
+	modprobe kbdus
+}
+
+common_teardown() {
+	cd /
+	umount -q /mnt || true
+	bdus destroy --all --timeout 10 || bdus destroy --all --force --timeout 5
+	wait_until 5 no_driver
+	wait_until 5 no_device
+	wait_until 5 unload
+	run ! grep -E "$complaints" <(dmesg)
+	rm -rf "$dir"
+}
+
+setup() { common_setup; }
+teardown() { common_teardown; }
+
+# wait_until SECONDS COMMAND...: the command's success, within that time
+wait_until() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		if ((SECONDS > end)); then
+			echo "waited in vain for: $*" >&2
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+no_device() { [[ -z $(compgen -G '/dev/bdus-[0-9]*') ]]; }
+no_driver() { ! pgrep -x 'bdus|rawdrv' >/dev/null; }
+unload() { [[ ! -d /sys/module/kbdus ]] || rmmod kbdus 2>/dev/null; }
+is_gone() { [[ ! -e $1 ]]; }
+has_ended() { ! kill -0 "$1" 2>/dev/null; }
+
+# start COMMAND...: makes a device; $dev is its path, $id, $pid its driver's
+start() {
+	dev=$("$@")
+	id=${dev#/dev/bdus-}
+	pid=$(cat "/sys/block/bdus-$id/bdus/pid")
+}
+
+# start_raw OPTION...: likewise, the misbehaving driver; $pid is a child
+start_raw() {
+	: >raw.out
+	rawdrv "$@" >raw.out 3>&- 4>&- &
+	pid=$!
+	wait_until 5 test -s raw.out
+	dev=$(cat raw.out)
+	id=${dev#/dev/bdus-}
+}
+
+attribute() { cat "/sys/block/bdus-$id/bdus/$1"; }
+
+# verify DEV SIZE [FIO-OPTION...]: random writes of 4k to 64k, then read back
+verify() {
+	fio --name=verify --filename="$1" --size="$2" --direct=1 \
+		--ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=4k-64k \
+		--verify=crc32c --verify_fatal=1 --verify_state_save=0 \
+		--allow_file_create=0 --minimal "${@:3}" >fio.out
+}
+
+# fill_pattern FILE BYTES: content that can be told from anything else
+fill_pattern() {
+	openssl enc -aes-128-ctr -nosalt -pass "pass:$2" -pbkdf2 -iter 1 \
+		</dev/zero 2>/dev/null | head -c "$2" >"$1"
+}
