@@ -1,8 +1,11 @@
 # bdus: block devices in user space.
 #
-#   make setup     install what a fresh Debian 12 machine lacks (as root)
+#   make demo      set everything up and show the main job
+#   make check     set everything up and run the tests
 #   make           build/bdus, and build/kmod/RELEASE/kbdus.ko for each kernel
 #                  whose headers are installed
+#   make setup     install what a fresh Debian 12 machine lacks (as root)
+#   make install   binary, links, man pages, completion, module source (DKMS)
 #
 # DRIVERS="ram loop" cuts the set of drivers, CFLAGS and KERNELS may be given.
 
@@ -89,21 +92,91 @@ build/kmod/%/kbdus.ko: $(wildcard kmod/*)
 	$(Q)$(MAKE) -s --no-print-directory -C $(@D) KDIR=/lib/modules/$*/build
 	@touch $@
 
+### tests ####################################################################
+
+# Programs that misbehave on purpose, for bats; static, since the guest's libc
+# is the host's but its /tmp is not.
+helpers := $(patsubst bats/helpers/%.c,build/bats/%,$(wildcard bats/helpers/*.c))
+
+build/bats/%: bats/helpers/%.c kmod/kbdus.h Makefile build/deps/stamp
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
+		-Ikmod -idirafter build/linux-headers -o $@ $<
+
+# Unit tests: against glibc, with the sanitizers.
+unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-Iunit -Isrc -Ikmod
+units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
+test-devid_with := src/devid.c src/msg.c
+test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/dev.c \
+	src/module.c src/control.c src/reclaim.c src/privilege.c src/backing.c \
+	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
+test-nearest_with := src/nearest.c
+test-opt_with := src/opt.c src/msg.c src/nearest.c
+test-report_with := src/report.c src/msg.c src/nearest.c
+test-worker_with := src/worker.c src/msg.c
+
+.SECONDEXPANSION:
+build/unit/%: unit/%.c unit/tap.h $$($$*_with) $(wildcard src/*.h) kmod/kbdus.h Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)gcc $(unit_flags) -o $@ $< $($*_with)
+
+tests: all $(units) $(helpers)
+
+# Headers that setup installs are seen by a make that starts after it.
+check: setup
+	@$(MAKE) --no-print-directory tests
+	@bats/run 6.12 6.1
+
+check-all: setup
+	@$(MAKE) --no-print-directory tests
+	@vm/fetch-newest
+	@vm/kmod-build newest
+	@bats/run 6.12 6.1 newest
+
+lint: setup
+	@bats/lint
+
+demo: setup
+	@$(MAKE) --no-print-directory all
+	@vm/demo
+
+bench: setup
+	@$(MAKE) --no-print-directory all
+	@bench/run
+
 ### the rest ##################################################################
+
+PREFIX ?= /usr/local
+modsrc := $(DESTDIR)/usr/src/kbdus-$(VERSION)
+
+install: all
+	install -D -m 755 build/bdus $(DESTDIR)$(PREFIX)/sbin/bdus
+	build/bdus --install -s $(DESTDIR)$(PREFIX)/sbin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man4 \
+		$(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 man/*.4 $(DESTDIR)$(PREFIX)/share/man/man4
+	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	build/bdus --completion bash \
+		>$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bdus
+	install -d $(modsrc)
+	install -m 644 kmod/* $(modsrc)
 
 setup:
 	@deps/packages build kmod vm newest check lint
 
-demo check check-all lint bench install:
-	@echo "make $@: not written yet" >&2; exit 1
-
 clean:
-	rm -rf build/obj build/kmod build/bdus* build/libbdus.a build/*.def
+	rm -rf build/obj build/kmod build/unit build/bats build/bdus* \
+		build/libbdus.a build/*.def
 
 distclean:
 	rm -rf build
 
 FORCE:
 
-.PHONY: all modules setup demo check check-all lint bench install clean \
+.PHONY: all modules tests setup demo check check-all lint bench install clean \
 	distclean FORCE

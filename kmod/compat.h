@@ -25,8 +25,8 @@ typedef fmode_t kbdus_mode_t;
 static inline void kbdus_open_and_close(dev_t devt)
 {
 #ifdef BLK_OPEN_RESTRICT_WRITES
-	struct file *file = bdev_file_open_by_dev(devt, BLK_OPEN_READ, NULL,
-						  NULL);
+	struct file *file =
+		bdev_file_open_by_dev(devt, BLK_OPEN_READ, NULL, NULL);
 
 	if (!IS_ERR(file))
 		bdev_fput(file);
@@ -39,8 +39,16 @@ static inline void kbdus_open_and_close(dev_t devt)
 }
 
 /**
- * struct kbdus_limits - a disk's limits, in bytes, independent of the kernel
+ * struct kbdus_limits - a disk's limits, independent of the kernel
+ * @logical_block_size: bytes
+ * @physical_block_size: bytes
+ * @max_io: largest read or write, bytes
+ * @max_write_zeroes: bytes, 0: not supported
+ * @max_discard: likewise
+ * @max_secure_erase: likewise
+ * @discard_granularity: bytes
  * @write_cache: flush requests make sense
+ * @rotational: seeks cost time
  */
 struct kbdus_limits {
 	unsigned int logical_block_size;

@@ -23,12 +23,12 @@
 #define LARGEST_RANGE (U32_MAX & ~(PAGE_SIZE - 1))
 #define MAX_PHYSICAL_BLOCK_SIZE (1U << 20)
 #define MIN_TIMEOUT_MS 1000
-#define ALL_FLAGS                                               \
-	(KBDUS_DEVICE_READ_ONLY | KBDUS_DEVICE_ROTATIONAL |     \
+#define ALL_FLAGS                                           \
+	(KBDUS_DEVICE_READ_ONLY | KBDUS_DEVICE_ROTATIONAL | \
 	 KBDUS_DEVICE_NO_PARTITIONS | KBDUS_DEVICE_RECOVERABLE)
 #define BIT_OF(op) (1U << KBDUS_OP_##op)
-#define WRITING_OPS                                                        \
-	(BIT_OF(WRITE) | BIT_OF(WRITE_ZEROES) | BIT_OF(FUA_WRITE) |        \
+#define WRITING_OPS                                                 \
+	(BIT_OF(WRITE) | BIT_OF(WRITE_ZEROES) | BIT_OF(FUA_WRITE) | \
 	 BIT_OF(DISCARD) | BIT_OF(SECURE_ERASE))
 
 static DEFINE_XARRAY(devices);
@@ -204,11 +204,11 @@ static int dev_alloc_disk(struct kbdus_dev *dev)
 		.logical_block_size = a->logical_block_size,
 		.physical_block_size = a->physical_block_size,
 		.max_io = a->max_io,
-		.max_write_zeroes = if_has(dev, KBDUS_OP_WRITE_ZEROES,
-					   a->max_write_zeroes),
+		.max_write_zeroes =
+			if_has(dev, KBDUS_OP_WRITE_ZEROES, a->max_write_zeroes),
 		.max_discard = if_has(dev, KBDUS_OP_DISCARD, a->max_discard),
-		.max_secure_erase = if_has(dev, KBDUS_OP_SECURE_ERASE,
-					   a->max_secure_erase),
+		.max_secure_erase =
+			if_has(dev, KBDUS_OP_SECURE_ERASE, a->max_secure_erase),
 		.discard_granularity = a->discard_granularity,
 		.write_cache = kbdus_dev_has(dev, KBDUS_OP_FLUSH),
 		.rotational = a->flags & KBDUS_DEVICE_ROTATIONAL,
@@ -235,8 +235,7 @@ static int dev_alloc_disk(struct kbdus_dev *dev)
 
 static void dev_scan(struct work_struct *work)
 {
-	struct kbdus_dev *dev =
-		container_of(work, struct kbdus_dev, scan_work);
+	struct kbdus_dev *dev = container_of(work, struct kbdus_dev, scan_work);
 
 	if (!(dev->attributes.flags & KBDUS_DEVICE_NO_PARTITIONS)) {
 		clear_bit(GD_SUPPRESS_PART_SCAN, &dev->disk->state);
@@ -292,9 +291,10 @@ static void dev_watch(struct work_struct *work)
 	if (kbdus_session_is_lost(session)) {
 		kbdus_session_end(session, -EIO);
 	} else if (dev_is_stuck(dev)) {
-		pr_warn_ratelimited("kbdus: bdus-%llu: driver %s answered nothing for %u ms, killed\n",
-				    dev->id, dev->attributes.driver,
-				    dev->attributes.timeout_ms);
+		pr_warn_ratelimited(
+			"kbdus: bdus-%llu: driver %s answered nothing for %u ms, killed\n",
+			dev->id, dev->attributes.driver,
+			dev->attributes.timeout_ms);
 		kbdus_session_kill(session, -ETIMEDOUT);
 	} else {
 		queue_delayed_work(kbdus_wq, &dev->watchdog, WATCHDOG_PERIOD);

@@ -229,7 +229,8 @@ struct kbdus_dev *kbdus_dev_create(struct kbdus_attributes *attributes);
 struct kbdus_dev *kbdus_dev_find(u64 id);
 void kbdus_dev_put(struct kbdus_dev *dev);
 
-/** kbdus_dev_start - add the disk and wait for the scan: EBUSY, ENODEV, EINTR */
+/** kbdus_dev_start - add the disk and wait for the scan: EBUSY, ENODEV, EINTR
+ */
 int kbdus_dev_start(struct kbdus_session *session);
 
 /** kbdus_dev_openers - how often the disk and its partitions are open */
@@ -304,9 +305,11 @@ void kbdus_dev_fail_all(struct kbdus_dev *dev);
  * kbdus_dev_pop_idle - take a worker off the idle list, to wake it
  * @dev: the device, locked
  *
- * The latest sleeper, whose cache is the warmest; NULL when there is none, or
- * one that polls. The caller wakes it after unlocking, and is in an RCU read
- * section from before the lock, which keeps the task from being freed.
+ * The caller wakes it after unlocking, and is in an RCU read section from
+ * before the lock, which keeps the task from being freed.
+ *
+ * Return: the latest sleeper, whose cache is the warmest; NULL when there is
+ * none, or one that polls.
  */
 struct task_struct *kbdus_dev_pop_idle(struct kbdus_dev *dev);
 
@@ -353,8 +356,12 @@ int kbdus_payload_from_user(struct kbdus_req *req, unsigned long addr);
 void kbdus_payload_zero(struct kbdus_req *req);
 
 /**
- * kbdus_payload_fault_in - make a user range present; may sleep as long as a
- * page fault can, so nothing may be pinned
+ * kbdus_payload_fault_in - make a user range present
+ * @addr: where it starts
+ * @len: bytes
+ * @is_write: it is going to be written to
+ *
+ * May sleep as long as a page fault can, so nothing may be pinned.
  *
  * Return: 0, -EFAULT, or -EINTR when the process is being killed.
  */

@@ -83,7 +83,8 @@ enum kbdus_op {
  *	before the request ends, so the memory must stay until EXCHANGE returns
  * @KBDUS_HOW_ZERO: a read's data is all zeroes
  * @KBDUS_HOW_GET: not an end: copy a write's data, or an ioctl's argument, to
- *	@addr (0: the tag's buffer). The request stays with the driver under the same generation
+ *	@addr (0: the tag's buffer). The request stays with the driver under the
+ *same generation
  * @KBDUS_HOW_FILE: reserved (a registered file's pages), EOPNOTSUPP
  * @KBDUS_HOW_REMAP: reserved (a registered block device), EOPNOTSUPP
  *
@@ -136,8 +137,8 @@ struct kbdus_request {
  * @addr: user address for %KBDUS_HOW_ADDR and %KBDUS_HOW_GET, else 0
  * @generation: of the delivery that is answered
  * @result: 0, or a negative errno; an ioctl's reaches the client as it is; of
- *	the others, those that the block layer can carry (ENOSPC, ENOLINK, ETIMEDOUT, EREMOTEIO, EBADE, ENODATA, EILSEQ,
- *	EOPNOTSUPP), all others as EIO
+ *	the others, those that the block layer can carry (ENOSPC, ENOLINK,
+ *ETIMEDOUT, EREMOTEIO, EBADE, ENODATA, EILSEQ, EOPNOTSUPP), all others as EIO
  * @done: on success the request's @len, on failure 0; anything else is refused
  * @tag: of the request
  * @how: enum kbdus_how

@@ -70,10 +70,10 @@ bool kbdus_session_is_lost(const struct kbdus_session *session)
 	if (task) {
 		/* a leader that exited before its threads has no mm */
 		mm = READ_ONCE(task->mm);
-		is_lost = (READ_ONCE(task->signal->flags) &
-			   SIGNAL_GROUP_EXIT) ||
-			  !atomic_read(&task->signal->live) ||
-			  (mm && mm != session->mm);
+		is_lost =
+			(READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT) ||
+			!atomic_read(&task->signal->live) ||
+			(mm && mm != session->mm);
 	}
 	rcu_read_unlock();
 	return is_lost;
@@ -375,8 +375,7 @@ static int exchange_complete(struct kbdus_session *session,
 		u32 n = min_t(u32, x->n_completions - x->n_done, CHUNK);
 		u32 n_applied;
 
-		if (copy_from_user(chunk, from + x->n_done,
-				   n * sizeof(*chunk)))
+		if (copy_from_user(chunk, from + x->n_done, n * sizeof(*chunk)))
 			return -EFAULT;
 		n_applied = chunk_apply(session, chunk, n, &error);
 		x->n_done += n_applied;
@@ -420,8 +419,8 @@ static struct kbdus_req *dev_take_one(struct kbdus_dev *dev)
 	dev->n_pending--;
 	req->generation = ++dev->generation;
 	last = req;
-	while ((next = list_first_entry_or_null(&dev->pending,
-						struct kbdus_req, link)) &&
+	while ((next = list_first_entry_or_null(&dev->pending, struct kbdus_req,
+						link)) &&
 	       req_can_merge(dev, req, next)) {
 		list_del_init(&next->link);
 		dev->n_pending--;
@@ -466,8 +465,7 @@ struct batch {
 static void batch_take(struct kbdus_session *session, u32 max,
 		       struct batch *batch)
 {
-	u8 state = session->wants_get ? KBDUS_REQ_DELIVERED :
-					KBDUS_REQ_COPYING;
+	u8 state = session->wants_get ? KBDUS_REQ_DELIVERED : KBDUS_REQ_COPYING;
 	struct kbdus_req *req;
 
 	batch->n = 0;

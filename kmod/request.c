@@ -60,8 +60,8 @@ static void req_init(struct kbdus_req *req, struct bio *bio, enum kbdus_op op)
 	req->attempt = 0;
 	req->arrival = jiffies;
 	req_plan(req, bio, op);
-	req->is_accounted = req->len &&
-			    blk_queue_io_stat(bio->bi_bdev->bd_disk->queue);
+	req->is_accounted =
+		req->len && blk_queue_io_stat(bio->bi_bdev->bd_disk->queue);
 	if (req->is_accounted)
 		req->acct_start = bio_start_io_acct(bio);
 }
@@ -106,7 +106,7 @@ void kbdus_dev_wake_all(struct kbdus_dev *dev)
 {
 	struct kbdus_idle *idle, *next;
 
-	list_for_each_entry_safe(idle, next, &dev->idle, link) {
+	list_for_each_entry_safe (idle, next, &dev->idle, link) {
 		list_del_init(&idle->link);
 		wake_up_process(idle->task);
 	}
@@ -130,10 +130,10 @@ static void dev_fail_list(struct kbdus_dev *dev, struct list_head *reqs)
 	struct kbdus_req *req, *next;
 	unsigned int n = 0;
 
-	list_for_each_entry(req, reqs, link)
+	list_for_each_entry (req, reqs, link)
 		kbdus_req_finish(req, dev->end_error);
 	spin_lock(&dev->lock);
-	list_for_each_entry_safe(req, next, reqs, link) {
+	list_for_each_entry_safe (req, next, reqs, link) {
 		kbdus_req_release(dev, req);
 		n++;
 	}
@@ -172,7 +172,7 @@ static void req_unplug(struct blk_plug_cb *plug, bool from_schedule)
 
 	/* the ring of requests has no head yet: put one before the first */
 	list_add_tail(&reqs, &first->link);
-	list_for_each(pos, &reqs)
+	list_for_each (pos, &reqs)
 		n++;
 	dev_enqueue(plug->data, &reqs, n);
 }
@@ -188,7 +188,7 @@ static bool req_plug(struct kbdus_dev *dev, struct kbdus_req *req)
 
 	if (!plug)
 		return false;
-	list_for_each_entry(cb, &plug->cb_list, list) {
+	list_for_each_entry (cb, &plug->cb_list, list) {
 		if (cb->callback == req_unplug && cb->data == dev) {
 			struct kbdus_req *first =
 				container_of(cb, struct kbdus_req, plug);

@@ -14,14 +14,14 @@ static struct kbdus_dev *to_dev(struct device *device)
 }
 
 /* A file that shows one number. */
-#define SHOW_NUMBER(name, format, expression)                                 \
-	static ssize_t name##_show(struct device *device,                     \
-				   struct device_attribute *attr, char *buf)  \
-	{                                                                     \
-		struct kbdus_dev *dev = to_dev(device);                       \
-									      \
-		return sysfs_emit(buf, format "\n", expression);              \
-	}                                                                     \
+#define SHOW_NUMBER(name, format, expression)                                \
+	static ssize_t name##_show(struct device *device,                    \
+				   struct device_attribute *attr, char *buf) \
+	{                                                                    \
+		struct kbdus_dev *dev = to_dev(device);                      \
+                                                                             \
+		return sysfs_emit(buf, format "\n", expression);             \
+	}                                                                    \
 	static DEVICE_ATTR_RO(name)
 
 SHOW_NUMBER(id, "%llu", dev->id);
@@ -65,9 +65,9 @@ static ssize_t pid_show(struct device *device, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(pid);
 
-#define SHOW_COUNTS(name, op)                                                 \
-	SHOW_NUMBER(name##_requests, "%llu",                                  \
-		    READ_ONCE(dev->counts[op].requests));                     \
+#define SHOW_COUNTS(name, op)                             \
+	SHOW_NUMBER(name##_requests, "%llu",              \
+		    READ_ONCE(dev->counts[op].requests)); \
 	SHOW_NUMBER(name##_bytes, "%llu", READ_ONCE(dev->counts[op].bytes))
 
 SHOW_COUNTS(read, KBDUS_OP_READ);
@@ -79,32 +79,30 @@ SHOW_COUNTS(discard, KBDUS_OP_DISCARD);
 SHOW_COUNTS(secure_erase, KBDUS_OP_SECURE_ERASE);
 SHOW_COUNTS(ioctl, KBDUS_OP_IOCTL);
 
-#define COUNTS(name) &dev_attr_##name##_requests.attr, \
-		     &dev_attr_##name##_bytes.attr
+#define COUNTS(name) \
+	&dev_attr_##name##_requests.attr, &dev_attr_##name##_bytes.attr
 
-static struct attribute *kbdus_attrs[] = {
-	&dev_attr_id.attr,
-	&dev_attr_state.attr,
-	&dev_attr_driver.attr,
-	&dev_attr_backing.attr,
-	&dev_attr_pid.attr,
-	&dev_attr_openers.attr,
-	&dev_attr_recoverable.attr,
-	&dev_attr_timeout_ms.attr,
-	&dev_attr_in_flight.attr,
-	&dev_attr_waiting.attr,
-	&dev_attr_attempts.attr,
-	&dev_attr_restarts.attr,
-	COUNTS(read),
-	COUNTS(write),
-	COUNTS(write_zeroes),
-	COUNTS(fua_write),
-	COUNTS(flush),
-	COUNTS(discard),
-	COUNTS(secure_erase),
-	COUNTS(ioctl),
-	NULL
-};
+static struct attribute *kbdus_attrs[] = { &dev_attr_id.attr,
+					   &dev_attr_state.attr,
+					   &dev_attr_driver.attr,
+					   &dev_attr_backing.attr,
+					   &dev_attr_pid.attr,
+					   &dev_attr_openers.attr,
+					   &dev_attr_recoverable.attr,
+					   &dev_attr_timeout_ms.attr,
+					   &dev_attr_in_flight.attr,
+					   &dev_attr_waiting.attr,
+					   &dev_attr_attempts.attr,
+					   &dev_attr_restarts.attr,
+					   COUNTS(read),
+					   COUNTS(write),
+					   COUNTS(write_zeroes),
+					   COUNTS(fua_write),
+					   COUNTS(flush),
+					   COUNTS(discard),
+					   COUNTS(secure_erase),
+					   COUNTS(ioctl),
+					   NULL };
 
 static const struct attribute_group kbdus_group = {
 	.name = "bdus",

@@ -16,6 +16,8 @@
  * @size: room in @text
  *
  * Neither of them takes a lock that others would meet.
+ *
+ * Return: whether it does; @text is written only then.
  */
 bool backing_kernel_user(const struct stat *st, char *text, size_t size);
 

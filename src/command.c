@@ -12,15 +12,13 @@
 
 #define COMMAND_SUGGESTIONS 3
 
-static const struct opt help_opts[] = {
-	{
-		.name = "help",
-		.letter = 'h',
-		.type = OPT_TYPE_BOOL,
-		.help = "print this help",
-	},
-	OPT_END
-};
+static const struct opt help_opts[] = { {
+						.name = "help",
+						.letter = 'h',
+						.type = OPT_TYPE_BOOL,
+						.help = "print this help",
+					},
+					OPT_END };
 
 static void command_from_applet(struct command *command,
 				const struct applet *applet)
@@ -51,7 +49,8 @@ bool command_at(size_t i, struct command *command)
 		bool is_applet = *applet != NULL;
 
 		if (*applet != NULL && *driver != NULL)
-			is_applet = strcmp((*applet)->name, (*driver)->name) < 0;
+			is_applet =
+				strcmp((*applet)->name, (*driver)->name) < 0;
 		if (!is_applet && *driver == NULL)
 			return false;
 		if (i == 0 && is_applet)

@@ -22,7 +22,8 @@ static int control_open_failed(int error)
 	case ENODEV:
 	case ENXIO:
 		msg_error("the kernel module kbdus is not loaded");
-		msg_hint("'modprobe kbdus' loads it; so does creating a device");
+		msg_hint(
+			"'modprobe kbdus' loads it; so does creating a device");
 		return EXIT_NO_MODULE;
 	case EACCES:
 	case EPERM:
@@ -31,8 +32,7 @@ static int control_open_failed(int error)
 		msg_hint("run this as root");
 		return EXIT_NO_MODULE;
 	default:
-		msg_error("%s: cannot open: %s", CONTROL_PATH,
-			  strerror(error));
+		msg_error("%s: cannot open: %s", CONTROL_PATH, strerror(error));
 		return EXIT_FAILED;
 	}
 }

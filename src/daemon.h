@@ -38,6 +38,8 @@ int daemon_fork(struct daemon *daemon, int *code);
 
 /**
  * daemon_write_pidfile - create or replace the pid file
+ * @daemon: remembers it, for daemon_remove_pidfile()
+ * @path: of the file; not copied
  *
  * Return: 0 or -errno.
  */

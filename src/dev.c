@@ -155,8 +155,8 @@ static int dev_make_buffers(struct dev *dev, bool populate)
 
 	if (dev->driver->no_buffers)
 		return 0;
-	dev->buffer_size = (uint32_t)((dev->attrs.max_io + page - 1) / page *
-				      page);
+	dev->buffer_size =
+		(uint32_t)((dev->attrs.max_io + page - 1) / page * page);
 	dev->buffers_size = (size_t)dev->attrs.queue_depth * dev->buffer_size;
 	dev->buffers = mmap(NULL, dev->buffers_size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -173,8 +173,8 @@ static int dev_make_slots(struct dev *dev)
 {
 	size_t depth = dev->attrs.queue_depth;
 
-	dev->slots = aligned_alloc(sizeof(*dev->slots),
-				   depth * sizeof(*dev->slots));
+	dev->slots =
+		aligned_alloc(sizeof(*dev->slots), depth * sizeof(*dev->slots));
 	if (dev->slots == NULL)
 		return -ENOMEM;
 	memset(dev->slots, 0, depth * sizeof(*dev->slots));

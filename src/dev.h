@@ -103,7 +103,9 @@ struct dev {
  * @dev: driver, priv, operands, n_workers, poll_us and attrs (flags, block
  *	sizes, timeout) are filled in
  *
- * Prints what is wrong. Return: an exit code; on failure nothing is left open.
+ * Prints what is wrong.
+ *
+ * Return: an exit code; on failure nothing is left open.
  */
 int dev_open(struct dev *dev);
 
@@ -115,19 +117,25 @@ int dev_close(struct dev *dev);
  * @dev: opened
  * @populate: take the memory of the payload buffers at once
  *
- * Loads the module when needed. Prints what is wrong. Return: an exit code;
- * dev_detach() is to be called in any case.
+ * Loads the module when needed. Prints what is wrong.
+ *
+ * Return: an exit code; dev_detach() is to be called in any case.
  */
 int dev_attach(struct dev *dev, bool populate);
 
 /**
- * dev_detach - give up what dev_attach() made; with it the device goes, unless
- * it was terminated already. No worker may run.
+ * dev_detach - give up what dev_attach() made
+ * @dev: of which no worker runs any more
+ *
+ * With it the device goes, unless it was terminated already.
  */
 void dev_detach(struct dev *dev);
 
 /**
- * dev_start - put the disk on show, while the workers serve. May sleep long.
+ * dev_start - put the disk on show, while the workers serve
+ * @dev: attached
+ *
+ * May sleep long.
  *
  * Return: 0 or -errno (see KBDUS_START).
  */
@@ -146,6 +154,7 @@ int dev_terminate(struct dev *dev, unsigned int flags);
 
 /**
  * dev_abandon - end the device at once; its requests fail, its workers leave
+ * @dev: attached
  *
  * For a device that did not come up; after it dev_close() and dev_detach().
  */

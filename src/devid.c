@@ -78,8 +78,8 @@ static int devid_from_id(const char *sysfs, const char *operand, uint64_t *id)
 	char path[PATH_MAX];
 	uint64_t found;
 
-	snprintf(path, sizeof(path), "%s/block/" DEVID_PREFIX "%" PRIu64
-		 "/bdus/id", sysfs, *id);
+	snprintf(path, sizeof(path),
+		 "%s/block/" DEVID_PREFIX "%" PRIu64 "/bdus/id", sysfs, *id);
 	if (!devid_from_file(path, &found) || found != *id)
 		return devid_missing(operand);
 	return EXIT_DONE;
@@ -99,7 +99,8 @@ static int devid_from_rdev(const char *sysfs, const char *operand, dev_t rdev,
 		 major(rdev), minor(rdev));
 	if (devid_from_file(path, &disk))
 		msg_error("%s: a partition; the disk is /dev/" DEVID_PREFIX
-			  "%" PRIu64, operand, disk);
+			  "%" PRIu64,
+			  operand, disk);
 	else
 		msg_error("%s: not a bdus device", operand);
 	return EXIT_NO_DEVICE;
@@ -157,8 +158,8 @@ static int devid_append(uint64_t **ids, size_t *count, uint64_t id)
 
 	/* Room doubles whenever the count is a power of two. */
 	if ((*count & (*count - 1)) == 0) {
-		more = realloc(*ids, (*count > 0 ? *count * 2 : 1) *
-					     sizeof(**ids));
+		more = realloc(*ids,
+			       (*count > 0 ? *count * 2 : 1) * sizeof(**ids));
 		if (more == NULL)
 			return -ENOMEM;
 		*ids = more;

@@ -24,9 +24,9 @@ struct dev;
  * struct io - one request
  * @off: offset on the device, bytes, a multiple of the logical block size
  * @len: length in bytes
- * @buf: the request's payload buffer, page-aligned, @len bytes: a write's data
- *	is in it, a read's data may be put there; NULL when the driver declared
- *	no_buffers
+ * @buf: the request's payload buffer, page-aligned, dev_attrs()->max_io bytes:
+ *	a write's data is in it, a read's data may be put there; NULL when the
+ *	driver declared no_buffers
  * @may_unmap: write zeroes: the range may be deallocated
  * @dev: the device
  * @tag: the runtime's

@@ -326,10 +326,9 @@ static void holders_processes(struct holders *holders,
 
 int holders_describe(dev_t disk, char *text, size_t size)
 {
-	struct holders holders = { .devs = { disk },
-				   .n_devs = 1,
-				   .text = text,
-				   .size = size };
+	struct holders holders = {
+		.devs = { disk }, .n_devs = 1, .text = text, .size = size
+	};
 	char sysfs[64];
 
 	text[0] = '\0';

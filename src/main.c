@@ -108,8 +108,8 @@ static int run_completion(int argc, char **argv)
 /* bdus's own options that print something and take no argument. */
 static int run_print(const char *option, int argc)
 {
-	bool is_help = strcmp(option, "--help") == 0 ||
-		       strcmp(option, "-h") == 0;
+	bool is_help =
+		strcmp(option, "--help") == 0 || strcmp(option, "-h") == 0;
 
 	if (argc != 0) {
 		msg_error("%s: takes no argument", option);
@@ -169,8 +169,7 @@ int main(int argc, char **argv)
 	int status = dispatch(argc, argv);
 
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		msg_error("standard output: cannot write: %s",
-			  strerror(errno));
+		msg_error("standard output: cannot write: %s", strerror(errno));
 		if (status == EXIT_DONE)
 			status = EXIT_FAILED;
 	}

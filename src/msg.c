@@ -45,9 +45,9 @@ static size_t msg_stamp(char *text, size_t size)
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	return msg_put(snprintf(text, size, "%s.%03ldZ ", date,
-				now.tv_nsec / 1000000),
-		       size);
+	return msg_put(
+		snprintf(text, size, "%s.%03ldZ ", date, now.tv_nsec / 1000000),
+		size);
 }
 
 /* A message that cannot be written has nowhere else to go. */

@@ -21,9 +21,10 @@ struct parser {
 	const struct opt_group *groups;
 	int argc;
 	char **argv;
-	int next;	/* word to be looked at next */
-	int operands;	/* how many were moved to the front */
-	uint64_t seen;	/* bit n: option n of all the tables together was given */
+	int next;     /* word to be looked at next */
+	int operands; /* how many were moved to the front */
+	uint64_t
+		seen; /* bit n: option n of all the tables together was given */
 };
 
 /* An option of the tables, found by name. */
@@ -224,8 +225,7 @@ static int value_choice(const struct opt *opt, const char *text,
 	return -1;
 }
 
-static int value_text(const struct opt *opt, const char *text,
-		      const char **out)
+static int value_text(const struct opt *opt, const char *text, const char **out)
 {
 	if (strlen(text) >= PATH_MAX) {
 		msg_error("--%s: value is longer than %d bytes", opt->name,
@@ -432,8 +432,8 @@ static int check_required(const struct parser *parser)
 			    (parser->seen & (1ULL << number)))
 				continue;
 			msg_error("--%s: is required", opt->name);
-			msg_hint("give it as --%s %s (%s)", opt->name,
-				 opt->arg, opt->help);
+			msg_hint("give it as --%s %s (%s)", opt->name, opt->arg,
+				 opt->help);
 			return -1;
 		}
 	}

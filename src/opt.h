@@ -68,12 +68,12 @@ struct opt {
  * OPT_FIELD - offset of a field, which must have the C type given: a table
  * that would store into a field of another type does not compile.
  */
-#define OPT_FIELD(structure, field, ctype)                                  \
-	(offsetof(structure, field) +                                       \
-	 0 * sizeof(char[__builtin_types_compatible_p(                      \
-				 __typeof__(((structure *)0)->field), ctype) \
-				 ? 1                                        \
-				 : -1]))
+#define OPT_FIELD(structure, field, ctype)                                     \
+	(offsetof(structure, field) +                                          \
+	 0 * sizeof(char[__builtin_types_compatible_p(                         \
+				 __typeof__(((structure *)0)->field), ctype) ? \
+				 1 :                                           \
+				 -1]))
 
 /*
  * The lines of a table. @letter, @def: 0 and NULL for none. Example:
@@ -92,24 +92,24 @@ struct opt {
 		 text)                                                         \
 	{                                                                      \
 		.name = long_name, .letter = let, .type = OPT_TYPE_SIZE,       \
-		.flags = flag, .offset = OPT_FIELD(structure, field, uint64_t), \
-		.min = least, .max = most, .arg = "SIZE", .def = dflt,         \
-		.help = text,                                                  \
+		.flags = flag,                                                 \
+		.offset = OPT_FIELD(structure, field, uint64_t), .min = least, \
+		.max = most, .arg = "SIZE", .def = dflt, .help = text,         \
 	}
 #define OPT_UINT(long_name, let, structure, field, flag, value, least, most,   \
 		 dflt, text)                                                   \
 	{                                                                      \
 		.name = long_name, .letter = let, .type = OPT_TYPE_UINT,       \
-		.flags = flag, .offset = OPT_FIELD(structure, field, uint64_t), \
-		.min = least, .max = most, .arg = value, .def = dflt,          \
-		.help = text,                                                  \
+		.flags = flag,                                                 \
+		.offset = OPT_FIELD(structure, field, uint64_t), .min = least, \
+		.max = most, .arg = value, .def = dflt, .help = text,          \
 	}
-#define OPT_TEXT_(kind, long_name, let, structure, field, flag, value, dflt,  \
-		  text)                                                       \
-	{                                                                     \
+#define OPT_TEXT_(kind, long_name, let, structure, field, flag, value, dflt,   \
+		  text)                                                        \
+	{                                                                      \
 		.name = long_name, .letter = let, .type = kind, .flags = flag, \
-		.offset = OPT_FIELD(structure, field, const char *),          \
-		.arg = value, .def = dflt, .help = text,                      \
+		.offset = OPT_FIELD(structure, field, const char *),           \
+		.arg = value, .def = dflt, .help = text,                       \
 	}
 #define OPT_STRING(long_name, let, structure, field, flag, value, dflt, text) \
 	OPT_TEXT_(OPT_TYPE_STRING, long_name, let, structure, field, flag,    \
@@ -163,6 +163,8 @@ int opt_parse(const char *who, const struct opt_group *groups, int argc,
  * @groups: tables, ended by one with opts == NULL; they tell what is a value
  * @argc: number of words in @argv
  * @argv: the words, without the applet's name; not changed
+ *
+ * Return: whether it does.
  */
 bool opt_wants_help(const struct opt_group *groups, int argc, char **argv);
 

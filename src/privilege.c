@@ -18,9 +18,9 @@ static bool privilege_is_in_namespace(void)
 
 	if (file == NULL)
 		return false;
-	is_initial = fscanf(file, "%lu %lu %lu", &inside, &outside, &count) !=
-			     3 ||
-		     (inside == 0 && outside == 0 && count == UINT32_MAX);
+	is_initial =
+		fscanf(file, "%lu %lu %lu", &inside, &outside, &count) != 3 ||
+		(inside == 0 && outside == 0 && count == UINT32_MAX);
 	fclose(file);
 	return !is_initial;
 }

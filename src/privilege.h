@@ -12,6 +12,8 @@
  * @capability: CAP_*
  *
  * Those of a user namespace of its own do not count.
+ *
+ * Return: whether it has.
  */
 bool privilege_has(int capability);
 

@@ -24,6 +24,8 @@ int reclaim_lock(void);
 
 /**
  * reclaim_populate - take the memory of a mapping now
+ * @addr: of the mapping, page-aligned
+ * @size: bytes
  *
  * Return: 0 or -errno (ENOMEM).
  */

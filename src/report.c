@@ -243,8 +243,8 @@ void report_json(FILE *out, const struct report *report, const char *key,
 	fprintf(out, "%s]\n}\n", report->n_rows > 0 ? "\n  " : "");
 }
 
-static int choose_unknown(const struct report_column *columns,
-			  size_t n_columns, const char *name)
+static int choose_unknown(const struct report_column *columns, size_t n_columns,
+			  const char *name)
 {
 	unsigned int best = NEAREST_NONE;
 	const char *near = NULL;
@@ -260,7 +260,8 @@ static int choose_unknown(const struct report_column *columns,
 		msg_hint("did you mean %s?", near);
 	else
 		msg_hint("accepted: names such as %s, separated by commas; "
-			 "the manual page has them all", columns[0].name);
+			 "the manual page has them all",
+			 columns[0].name);
 	return -EINVAL;
 }
 

@@ -17,12 +17,7 @@
  * @REPORT_BOOL: 0 or 1
  * @REPORT_SIZE: bytes, decimal digits
  */
-enum report_kind {
-	REPORT_TEXT,
-	REPORT_NUMBER,
-	REPORT_BOOL,
-	REPORT_SIZE
-};
+enum report_kind { REPORT_TEXT, REPORT_NUMBER, REPORT_BOOL, REPORT_SIZE };
 
 /**
  * struct report_column - a column

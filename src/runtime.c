@@ -232,9 +232,8 @@ static int runtime_write_pidfile(struct runtime *runtime)
 /* The disk is on show: make it usable and say so. */
 static int runtime_announce(struct runtime *runtime)
 {
-	int ready_fd = runtime->opts.ready_fd != 0 ?
-			       (int)runtime->opts.ready_fd :
-			       -1;
+	int ready_fd =
+		runtime->opts.ready_fd != 0 ? (int)runtime->opts.ready_fd : -1;
 	int code, error;
 
 	error = node_wait(&runtime->node, runtime->dev.id);

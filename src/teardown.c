@@ -36,7 +36,7 @@ struct victim {
 	const char *name; /* as it was typed */
 	uint64_t id;
 	int pid;
-	int pidfd;	/* of its driver, or -1 */
+	int pidfd; /* of its driver, or -1 */
 	bool is_open;
 	int64_t start_ms;
 };
@@ -107,8 +107,8 @@ static int flush_wait(pid_t pid, unsigned int timeout_ms)
 	gone.fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (gone.fd >= 0) {
 		do
-			n = poll(&gone, 1, timeout_ms > 0 ? (int)timeout_ms :
-							    -1);
+			n = poll(&gone, 1,
+				 timeout_ms > 0 ? (int)timeout_ms : -1);
 		while (n < 0 && errno == EINTR);
 		close(gone.fd);
 		if (n == 0)
@@ -148,7 +148,7 @@ static int victim_ioctl(const struct teardown *teardown,
 	if (teardown->is_unflushed)
 		terminate.flags |= KBDUS_TERMINATE_NO_FLUSH;
 	return ioctl(teardown->control, KBDUS_DESTROY, &terminate) == 0 ? 0 :
-									 errno;
+									  errno;
 }
 
 /* Tells the module, patiently; returns an errno. */
@@ -192,8 +192,8 @@ static int victim_flush_timed_out(const struct teardown *teardown,
 				  const struct victim *victim)
 {
 	msg_error("%s: the driver (pid %d) did not flush within %" PRIu64
-		  " s; the device stays", victim->name, victim->pid,
-		  teardown->timeout_s);
+		  " s; the device stays",
+		  victim->name, victim->pid, teardown->timeout_s);
 	msg_hint("--force kills a driver that does not answer; what was not "
 		 "written is lost");
 	return EXIT_TIMED_OUT;
@@ -203,8 +203,8 @@ static int victim_timed_out(const struct teardown *teardown,
 			    const struct victim *victim)
 {
 	msg_error("%s: the driver (pid %d) did not leave within %" PRIu64
-		  " s; the device goes when it does", victim->name,
-		  victim->pid, teardown->timeout_s);
+		  " s; the device goes when it does",
+		  victim->name, victim->pid, teardown->timeout_s);
 	if (!teardown->is_forced)
 		msg_hint("--force kills a driver that does not answer");
 	return EXIT_TIMED_OUT;
@@ -258,7 +258,7 @@ static int victim_wait(const struct teardown *teardown,
 static int victim_go(struct teardown *teardown, const struct victim *victim)
 {
 	bool wants_flush = !teardown->is_unflushed &&
-			  (!victim->is_open || teardown->is_forced);
+			   (!victim->is_open || teardown->is_forced);
 	int error = wants_flush ? victim_flush(teardown, victim) : 0;
 
 	if (error == ETIMEDOUT && !teardown->is_forced)

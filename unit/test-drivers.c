@@ -66,6 +66,19 @@ void io_done_zero(struct io *io)
 	answer(io, 0, io->buf);
 }
 
+/* Drivers keep pointers into their words: they stay to the end. */
+static char *keep_word(const char *word)
+{
+	static char text[16384];
+	static size_t used;
+	char *kept = text + used;
+
+	used += (size_t)snprintf(kept, sizeof(text) - used, "%s", word) + 1;
+	if (used >= sizeof(text))
+		abort();
+	return kept;
+}
+
 /* Opens a driver with the words of a command line, NULL at the end. */
 static int open_words(struct dev *dev, const struct driver *driver,
 		      unsigned int flags, const char *const *words)
@@ -73,22 +86,24 @@ static int open_words(struct dev *dev, const struct driver *driver,
 	static char *argv[MAX_WORDS];
 	struct opt_group groups[] = { { .opts = driver->opts },
 				      { .opts = NULL } };
-	int argc = 0;
+	int argc = 0, code = EXIT_USAGE;
 
 	memset(dev, 0, sizeof(*dev));
 	dev->driver = driver;
 	dev->attrs.flags = flags;
 	dev->priv = groups[0].base = calloc(1, driver->priv_size);
 	for (; words[argc] != NULL; argc++)
-		argv[argc] = strdup(words[argc]);
+		argv[argc] = keep_word(words[argc]);
 	dev->operands = argv;
-	if (opt_parse("test", groups, argc, argv) != driver->n_operands)
-		return EXIT_USAGE;
-	return dev_open(dev);
+	if (opt_parse("test", groups, argc, argv) == driver->n_operands)
+		code = dev_open(dev);
+	if (code != EXIT_DONE)
+		free(dev->priv);
+	return code;
 }
 
-#define OPEN(dev, driver, flags, ...) \
-	open_words(dev, &driver, flags,       \
+#define OPEN(dev, driver, flags, ...)   \
+	open_words(dev, &driver, flags, \
 		   (const char *const[]){ __VA_ARGS__, NULL })
 
 /* The operands stay: each is the last thing that can name them. */
@@ -304,8 +319,9 @@ static bool is_resident(struct dev *dev, uint64_t off)
 
 static void check_ram(struct dev *dev, const char *what)
 {
-	static const uint32_t lengths[] = { 512,  3584, 4096,
-					    7680, 8192, 65536 };
+	static const uint32_t lengths[] = {
+		512, 3584, 4096, 7680, 8192, 65536
+	};
 
 	ok(dev->attrs.size == SIZE, "%s: size", what);
 	ok(reads_as(dev, 0, MAX_IO, NULL), "%s: is zero at first", what);

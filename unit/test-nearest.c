@@ -33,11 +33,11 @@ static const struct nearest_case {
 int main(void)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		unsigned int n = nearest_distance(cases[i].typed,
-						  cases[i].name);
+		unsigned int n =
+			nearest_distance(cases[i].typed, cases[i].name);
 
-		ok(n == cases[i].distance, "'%s' to '%s' is %u",
-		   cases[i].typed, cases[i].name, n);
+		ok(n == cases[i].distance, "'%s' to '%s' is %u", cases[i].typed,
+		   cases[i].name, n);
 	}
 	return tap_done();
 }

@@ -45,11 +45,10 @@ static const struct opt more_opts[] = {
 	OPT_END
 };
 
-static const struct opt required_opts[] = {
-	OPT_SIZE("size", 's', struct values, size, OPT_REQUIRED, 512, 0, NULL,
-		 "how large"),
-	OPT_END
-};
+static const struct opt required_opts[] = { OPT_SIZE("size", 's', struct values,
+						     size, OPT_REQUIRED, 512, 0,
+						     NULL, "how large"),
+					    OPT_END };
 
 static char messages[8192];
 
@@ -199,8 +198,7 @@ static const struct refused_case {
 	{ "--count 1K", "--count: '1K' is not a whole number", "42" },
 	{ "--count 0", "--count: '0' is less than the minimum, 1", "" },
 	{ "--count 257", "--count: '257' is more than the maximum, 256", "" },
-	{ "--count 99999999999999999999", "is more than the maximum, 256",
-	  "" },
+	{ "--count 99999999999999999999", "is more than the maximum, 256", "" },
 	{ "--any-count 18446744073709551616",
 	  "is more than the maximum, 18446744073709551615", "" },
 	{ "--text", "--text: the value is missing", "--text TEXT" },
@@ -299,7 +297,8 @@ static void test_accepted(void)
 	ok(parse(opts, &v, "-s 1M -s 2M", argv) == 0 && v.size == 2097152,
 	   "the last one counts");
 	ok(parse(opts, &v, "--any-size 0 --any-count 18446744073709551615",
-		 argv) == 0 && v.any_count == UINT64_MAX,
+		 argv) == 0 &&
+		   v.any_count == UINT64_MAX,
 	   "no limits where the table has none");
 	ok(messages[0] == '\0', "and no message");
 }

@@ -60,7 +60,8 @@ static void test_json(void)
 		snprintf(expected, sizeof(expected),
 			 "{\n  \"schema\": 3,\n  \"things\": [\n    {\"name\": "
 			 "%s, \"size\": 1024, \"ro\": false, \"count\": "
-			 "18446744073709551615}\n  ]\n}\n", json_cases[i].json);
+			 "18446744073709551615}\n  ]\n}\n",
+			 json_cases[i].json);
 		ok(strcmp(json_of(raw, size, text, sizeof(text)), expected) ==
 			   0,
 		   "json string %zu", i);

@@ -14,8 +14,8 @@
 
 /* One EXCHANGE of the script: what the kernel does. */
 struct call {
-	int error;		/* 0, or the errno it fails with */
-	unsigned int n_done;	/* on failure: completions applied before */
+	int error;	     /* 0, or the errno it fails with */
+	unsigned int n_done; /* on failure: completions applied before */
 	unsigned int n_requests;
 	unsigned int flags;
 };
@@ -120,8 +120,8 @@ static bool answered(const unsigned int *tags, unsigned int n)
 	return true;
 }
 
-#define ANSWERED(...)                                      \
-	answered((const unsigned int[]){ __VA_ARGS__ },    \
+#define ANSWERED(...)                                            \
+	answered((const unsigned int[]){ __VA_ARGS__ },          \
 		 sizeof((const unsigned int[]){ __VA_ARGS__ }) / \
 			 sizeof(unsigned int))
 

@@ -72,12 +72,13 @@ struct spoil {
 	int error;
 };
 
-#define SPOIL(type, field, value, error)                                   \
-	{ #field " = " #value, offsetof(struct type, field),               \
-	  sizeof(((struct type *)0)->field) > 8 ?                          \
-		  1 :                                                      \
-		  sizeof(((struct type *)0)->field),                       \
-	  (uint64_t)(value), error }
+#define SPOIL(type, field, value, error)                           \
+	{                                                          \
+#field " = " #value, offsetof(struct type, field), \
+			sizeof(((struct type *)0)->field)> 8 ?     \
+			1 : sizeof(((struct type *)0)->field),     \
+			(uint64_t)(value), error                   \
+	}
 
 static void spoil(void *arg, const struct spoil *s)
 {
@@ -232,8 +233,7 @@ static void test_attach(int fd, uint64_t id)
 	struct kbdus_queue_new queue = { 0 };
 	struct kbdus_attach attach;
 
-	expect(ioctl(fd, KBDUS_QUEUE, &queue), ENODEV,
-	       "QUEUE: before ATTACH");
+	expect(ioctl(fd, KBDUS_QUEUE, &queue), ENODEV, "QUEUE: before ATTACH");
 	expect(ioctl(fd, KBDUS_START, 0), ENODEV, "START: before ATTACH");
 	for (size_t i = 0; i < N(attach_cases); i++) {
 		attach = good_attach(id);

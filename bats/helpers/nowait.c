@@ -33,8 +33,7 @@ int main(int argc, char **argv)
 	struct iocb *iocbs = calloc((size_t)n, sizeof(*iocbs));
 	int fd = n > 0 ? open(argv[1], O_RDONLY | O_DIRECT) : -1;
 
-	if (fd < 0 || !block || !iocbs ||
-	    syscall(SYS_io_setup, n, &context))
+	if (fd < 0 || !block || !iocbs || syscall(SYS_io_setup, n, &context))
 		fail("set-up");
 	for (long i = 0; i < n; i++) {
 		struct iocb *iocb = &iocbs[i];

@@ -194,8 +194,7 @@ static void check_point(const struct kbdus_request *request)
 static void answer_ioctl(const struct kbdus_request *request,
 			 struct kbdus_completion *completion)
 {
-	uint64_t *number =
-		(void *)(buffers + (size_t)request->tag * MAX_IO);
+	uint64_t *number = (void *)(buffers + (size_t)request->tag * MAX_IO);
 
 	if (request->arg == RAWDRV_ADD) {
 		++*number;
@@ -272,7 +271,8 @@ static void *work(void *arg)
 			serve(requests, exchange.n_requests, completions);
 		/* half of a batch goes in before the driver dies */
 		if (is_at("answered") && n_seen + DEPTH >= die_after)
-			exchange.n_completions = (exchange.n_completions + 1) / 2;
+			exchange.n_completions =
+				(exchange.n_completions + 1) / 2;
 	} while (!(exchange.flags & KBDUS_EXCHANGE_TERMINATE));
 	return NULL;
 }
@@ -371,8 +371,10 @@ static int errno_of(const char *name)
 		const char *name;
 		int error;
 	} errors[] = {
-		{ "EIO", EIO },		    { "ENOSPC", ENOSPC },
-		{ "ETIMEDOUT", ETIMEDOUT }, { "ENOLINK", ENOLINK },
+		{ "EIO", EIO },
+		{ "ENOSPC", ENOSPC },
+		{ "ETIMEDOUT", ETIMEDOUT },
+		{ "ENOLINK", ENOLINK },
 		{ "EPERM", EPERM },
 	};
 

@@ -38,9 +38,10 @@ static const struct opt list_opts[] = {
 };
 
 /* The columns, and where in /sys/block/bdus-N/ their values are. */
-#define LIST_COUNTERS(op)                                                \
-	{ { op "_requests", REPORT_NUMBER }, "bdus/" op "_requests" }, { \
-		{ op "_bytes", REPORT_SIZE }, "bdus/" op "_bytes"        \
+#define LIST_COUNTERS(op)                                              \
+	{ { op "_requests", REPORT_NUMBER }, "bdus/" op "_requests" }, \
+	{                                                              \
+		{ op "_bytes", REPORT_SIZE }, "bdus/" op "_bytes"      \
 	}
 
 static const struct list_column {

@@ -28,8 +28,8 @@
 #define RAM_OVERHEAD(size) ((size) / 256 + (16U << 20))
 
 struct ram {
-	uint64_t size;		/* bytes */
-	size_t mapped;		/* bytes, size rounded up to pages */
+	uint64_t size; /* bytes */
+	size_t mapped; /* bytes, size rounded up to pages */
 	size_t page;
 	unsigned char *data;
 	bool is_lazy;
@@ -104,8 +104,8 @@ static int ram_map(struct ram *ram)
 
 	if (ram->is_lazy)
 		flags |= MAP_NORESERVE;
-	ram->data = mmap(NULL, ram->mapped, PROT_READ | PROT_WRITE, flags, -1,
-			 0);
+	ram->data =
+		mmap(NULL, ram->mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
 	if (ram->data == MAP_FAILED)
 		return -errno;
 	ram_advise(ram);

@@ -9,11 +9,10 @@ struct zero {
 	uint64_t size; /* bytes */
 };
 
-static const struct opt zero_opts[] = {
-	OPT_SIZE("size", 's', struct zero, size, OPT_REQUIRED, 512, INT64_MAX,
-		 NULL, "size of the disk"),
-	OPT_END
-};
+static const struct opt zero_opts[] = { OPT_SIZE("size", 's', struct zero, size,
+						 OPT_REQUIRED, 512, INT64_MAX,
+						 NULL, "size of the disk"),
+					OPT_END };
 
 static int zero_open(struct dev *dev)
 {

@@ -256,7 +256,8 @@ static int loop_inspect(struct loop *loop, const char *path,
 static int loop_fit_blocks(struct loop *loop, const char *path,
 			   struct kbdus_attributes *attrs)
 {
-	uint32_t least = loop->is_direct ? loop->block : 512;
+	uint32_t least =
+		loop->is_direct && loop->block > 512 ? loop->block : 512;
 
 	if (attrs->logical_block_size == 0)
 		attrs->logical_block_size = least;
