@@ -29,14 +29,14 @@
 #include "ring.h"
 
 #define MAX_DEPTH 256U
-#define WARM_UP 8U	/* the first of so many parts is not counted */
+#define WARM_UP 8U /* the first of so many parts is not counted */
 
 struct load {
 	const char *path;
 	bool is_write, is_seq;
 	unsigned int block, depth;
-	uint64_t count, span;	/* 0: the whole device */
-	double seconds;		/* 0: until count */
+	uint64_t count, span; /* 0: the whole device */
+	double seconds;	      /* 0: until count */
 	uint64_t seed;
 	unsigned int setup_flags;
 	bool is_verbose;
@@ -94,8 +94,8 @@ static uint64_t load_offset(struct load *load)
 		if (load->next == load->n_blocks)
 			load->next = 0;
 	} else {
-		block = (uint32_t)(load_random(load) >> 32) *
-				load->n_blocks >> 32;
+		block = (uint32_t)(load_random(load) >> 32) * load->n_blocks >>
+			32;
 	}
 	return block * load->block;
 }
@@ -105,8 +105,8 @@ static void load_queue(struct load *load, unsigned int slot)
 	struct io_uring_sqe *sqe = ring_sqe(&load->ring);
 
 	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = load->is_write ? IORING_OP_WRITE_FIXED :
-				       IORING_OP_READ_FIXED;
+	sqe->opcode =
+		load->is_write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED;
 	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->off = load_offset(load);
 	sqe->addr = (uintptr_t)load->buffers + (size_t)slot * load->block;
@@ -221,8 +221,8 @@ static void load_report(const struct load *load, uint64_t ns, uint64_t n,
 
 static void load_measure(struct load *load)
 {
-	uint64_t warm_up = load->seconds > 0 ? load->depth :
-					       load->count / WARM_UP + 1;
+	uint64_t warm_up =
+		load->seconds > 0 ? load->depth : load->count / WARM_UP + 1;
 	uint64_t start, n, enters, deadline = 0;
 
 	load_run(load, warm_up, 0);
@@ -308,9 +308,8 @@ static void parse(struct load *load, int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		parse_option(load, c);
-	if (argc - optind != 1 || load->depth == 0 ||
-	    load->depth > MAX_DEPTH || load->block == 0 || load->count == 0 ||
-	    load->seed == 0) {
+	if (argc - optind != 1 || load->depth == 0 || load->depth > MAX_DEPTH ||
+	    load->block == 0 || load->count == 0 || load->seed == 0) {
 		fputs(usage, stderr);
 		exit(2);
 	}

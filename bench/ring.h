@@ -21,18 +21,18 @@
 #define RING_FAST (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
 
 struct ring {
-	int fd, enter_fd;	/* the second one may be a registered index */
+	int fd, enter_fd; /* the second one may be a registered index */
 	unsigned int sqe_size, enter_flags;
 	unsigned int *sq_tail, *sq_mask, *cq_head, *cq_tail, *cq_mask;
-	unsigned int tail, submitted;	/* ours; the kernel's lag behind */
+	unsigned int tail, submitted; /* ours; the kernel's lag behind */
 	unsigned char *sqes;
 	struct io_uring_cqe *cqes;
 };
 
 static inline void *ring_map(int fd, size_t len, uint64_t off)
 {
-	return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-		    fd, (off_t)off);
+	return mmap(NULL, len, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_POPULATE, fd, (off_t)off);
 }
 
 /* Entry i is always in place i: the indirection array is set up once. */
@@ -46,8 +46,8 @@ static inline int ring_map_all(struct ring *ring,
 			       const struct io_uring_params *p)
 {
 	size_t sq_len = p->sq_off.array + p->sq_entries * sizeof(unsigned int);
-	size_t cq_len = p->cq_off.cqes +
-			p->cq_entries * sizeof(struct io_uring_cqe);
+	size_t cq_len =
+		p->cq_off.cqes + p->cq_entries * sizeof(struct io_uring_cqe);
 	unsigned char *rings;
 
 	rings = ring_map(ring->fd, sq_len > cq_len ? sq_len : cq_len,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nowait DEVICE N - read one block N times with RWF_NOWAIT, by io_uring-free
- * means: each read is an AIO request, so that the ones before stay in flight.
- * Succeeds when the last one ends at once, with EAGAIN.
+ * nowait DEVICE N - read one block N times with RWF_NOWAIT, as AIO requests, so
+ * that the ones before stay in flight. Prints "again" when the last one ends
+ * at once, with EAGAIN.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +50,7 @@ int main(int argc, char **argv)
 		fail("no request has ended");
 	if (event.res != -EAGAIN || event.obj != (uintptr_t)&iocbs[n - 1])
 		fail("another request, or another error than EAGAIN");
+	puts("again");
 	/* the others end with the device; the kernel waits for them at exit */
-	return 0;
+	return fflush(stdout) != 0;
 }

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -60,15 +61,34 @@ static int loop_open(struct dev *dev)
 	return loop_acquire(loop, dev_operand(dev, 0), attrs);
 }
 
+/*
+ * The kernel tells of lost writes once, to one sync of whatever kind, and
+ * drops them: from then on all syncs fail, or a client would hear of success.
+ */
+static int loop_synced(struct loop *loop, int error)
+{
+	int none = 0;
+
+	if (error != 0)
+		atomic_compare_exchange_strong(&loop->sync_error, &none, error);
+	return atomic_load(&loop->sync_error);
+}
+
+static int loop_sync(struct loop *loop)
+{
+	return loop_synced(loop, fdatasync(loop->fd) == 0 ? 0 : errno);
+}
+
 /* The last client is gone and has flushed; this finds errors since then. */
 static int loop_close(struct dev *dev)
 {
-	const struct loop *loop = dev_priv(dev);
+	struct loop *loop = dev_priv(dev);
+	int error = loop->is_read_only ? 0 : loop_sync(loop);
 	int code = EXIT_DONE;
 
-	if (!loop->is_read_only && fdatasync(loop->fd) != 0) {
+	if (error != 0) {
 		msg_error("%s: cannot sync: %s", dev_operand(dev, 0),
-			  strerror(errno));
+			  strerror(error));
 		code = EXIT_FAILED;
 	}
 	close(loop->fd);
@@ -147,32 +167,38 @@ static void loop_read(struct io *io)
 	io_done(io, loop_read_all(loop->fd, io->buf, io->len, loop_offset(io)));
 }
 
-static void loop_write_with(struct io *io, int flags)
+static int loop_write_with(const struct io *io, int flags)
 {
 	const struct loop *loop = dev_priv(io->dev);
-	int error = loop_check_size(io);
 
-	if (error == 0)
-		error = loop_write_all(loop->fd, io->buf, io->len,
-				       loop_offset(io), flags);
-	io_done(io, error);
+	return loop_write_all(loop->fd, io->buf, io->len, loop_offset(io),
+			      flags);
 }
 
 static void loop_write(struct io *io)
 {
-	loop_write_with(io, 0);
+	int error = loop_check_size(io);
+
+	io_done(io, error != 0 ? error : loop_write_with(io, 0));
 }
 
 static void loop_fua_write(struct io *io)
 {
-	loop_write_with(io, RWF_DSYNC);
+	struct loop *loop = dev_priv(io->dev);
+	int error = loop_check_size(io);
+
+	if (error == 0) {
+		error = -loop_write_with(io, RWF_DSYNC);
+		/* of the other errors, the write itself is the cause */
+		if (error == 0 || error == EIO)
+			error = loop_synced(loop, error);
+	}
+	io_done(io, error);
 }
 
 static void loop_flush(struct io *io)
 {
-	const struct loop *loop = dev_priv(io->dev);
-
-	io_done(io, fdatasync(loop->fd) == 0 ? 0 : errno);
+	io_done(io, loop_sync(dev_priv(io->dev)));
 }
 
 /* fallocate() on files and, for zeroes, on block devices alike. */

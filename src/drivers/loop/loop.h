@@ -20,6 +20,8 @@
  * @is_new: the file is to be made
  * @is_read_only: nothing is written
  * @is_file: a regular file, else a block device
+ * @sync_error: errno of the first sync that failed, or 0: what was lost then
+ *	stays lost, so no later sync may succeed
  * @fd: the backing, with the lock
  * @block: alignment that the backing asks for, bytes
  * @size: of the backing, then of the device, bytes
@@ -32,6 +34,7 @@ struct loop {
 	bool is_new;
 	bool is_read_only;
 	bool is_file;
+	_Atomic int sync_error;
 	int fd;
 	uint32_t block;
 	uint64_t size;
