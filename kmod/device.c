@@ -353,15 +353,17 @@ static void dev_remove(struct work_struct *work)
 
 static int dev_alloc_reqs(struct kbdus_dev *dev)
 {
-	u32 i, depth = dev->attributes.queue_depth;
+	u32 i = dev->attributes.queue_depth;
 
-	dev->reqs = kvcalloc(depth, sizeof(*dev->reqs), GFP_KERNEL);
+	dev->reqs = kvcalloc(i, sizeof(*dev->reqs), GFP_KERNEL);
 	if (!dev->reqs)
 		return -ENOMEM;
 	/* low tags first: their buffers stay in the cache */
-	for (i = 0; i < depth; i++) {
+	while (i-- > 0) {
 		dev->reqs[i].tag = i;
-		list_add_tail(&dev->reqs[i].link, &dev->free);
+		INIT_LIST_HEAD(&dev->reqs[i].link);
+		dev->reqs[i].merged = dev->free;
+		dev->free = &dev->reqs[i];
 	}
 	return 0;
 }
@@ -381,7 +383,6 @@ static void dev_init(struct kbdus_dev *dev, const struct kbdus_attributes *a)
 	init_waitqueue_head(&dev->unpin_wait);
 	spin_lock_init(&dev->lock);
 	dev->end_error = -EIO;
-	INIT_LIST_HEAD(&dev->free);
 	INIT_LIST_HEAD(&dev->pending);
 	INIT_LIST_HEAD(&dev->idle);
 	dev->last_progress = jiffies;

@@ -43,8 +43,9 @@ enum kbdus_req_state {
 
 /**
  * struct kbdus_req - one bio on its way, or the ones merged behind it
- * @link: in the device's free or pending list, in a plug, or in a local list
- * @merged: next of the requests that are delivered together with this one
+ * @link: in the device's pending list, in a plug, or in a local list
+ * @merged: next of the requests that are delivered together with this one; of
+ *	a free one, the next free one
  * @bio: what is to be done; owned; NULL for an ioctl
  * @ioctl: what is to be done, or NULL; holds a reference
  * @off: offset on the device, bytes
@@ -130,10 +131,12 @@ struct kbdus_count {
  * @state: enum kbdus_state
  * @end_error: what requests end with once the device is dead, negative errno
  * @session: the driver attached, or NULL; holds a reference
- * @free: requests not in use
+ * @free: requests not in use, the latest released first
  * @pending: requests waiting for a driver, oldest first
  * @idle: sleeping workers (struct kbdus_idle), the latest first
  * @is_polled: a worker is busy waiting and will see new requests by itself
+ * @n_arriving: workers that hand in completions and look for requests next,
+ *	without sleeping before
  * @generation: last one given out
  * @n_used: requests not free
  * @n_pending: length of @pending
@@ -165,10 +168,11 @@ struct kbdus_dev {
 	enum kbdus_state state;
 	int end_error;
 	struct kbdus_session *session;
-	struct list_head free;
+	struct kbdus_req *free;
 	struct list_head pending;
 	struct list_head idle;
 	bool is_polled;
+	u32 n_arriving;
 	u32 generation;
 	u32 n_used;
 	u32 n_pending;
@@ -286,6 +290,9 @@ void kbdus_submit_bio(struct bio *bio);
  * kbdus_req_finish - end the bios of a request that nobody else can reach
  * @req: in state COPYING or on a local list; not freed
  * @error: how it went, 0 or a negative errno
+ *
+ * With bottom halves off, so that a client's last fput() goes to a work item
+ * and the release of a block device never runs in the driver.
  */
 void kbdus_req_finish(struct kbdus_req *req, int error);
 
@@ -309,7 +316,7 @@ void kbdus_dev_fail_all(struct kbdus_dev *dev);
  * before the lock, which keeps the task from being freed.
  *
  * Return: the latest sleeper, whose cache is the warmest; NULL when there is
- * none, or one that polls.
+ * none, or when a worker that is awake is about to look anyway.
  */
 struct task_struct *kbdus_dev_pop_idle(struct kbdus_dev *dev);
 

@@ -33,7 +33,7 @@ int kbdus_payload_to_user(struct kbdus_req *req, unsigned long addr)
 	if (req->ioctl)
 		left = raw_copy_to_user(user(addr), req->ioctl->data, req->len);
 	for (; req && req->bio && !left; req = req->merged) {
-		bio_for_each_segment (bv, req->bio, iter) {
+		bio_for_each_segment(bv, req->bio, iter) {
 			void *from = bvec_kmap_local(&bv);
 
 			left = raw_copy_to_user(user(addr), from, bv.bv_len);
@@ -60,7 +60,7 @@ int kbdus_payload_from_user(struct kbdus_req *req, unsigned long addr)
 		left = raw_copy_from_user(req->ioctl->data, user(addr),
 					  req->len);
 	for (; req && req->bio && !left; req = req->merged) {
-		bio_for_each_segment (bv, req->bio, iter) {
+		bio_for_each_segment(bv, req->bio, iter) {
 			void *to = bvec_kmap_local(&bv);
 
 			left = raw_copy_from_user(to, user(addr), bv.bv_len);

@@ -190,24 +190,40 @@ static int completion_pin(struct kbdus_session *session,
 	return 0;
 }
 
-/* Return: how many were pinned; *error is why the next one was not. */
-static u32 chunk_pin(struct kbdus_session *session,
-		     const struct kbdus_completion *c, u32 n,
-		     struct kbdus_req **reqs, int *error)
-{
-	u32 i;
+/*
+ * Some completions on their way; the first n_moved of the n_pinned are done.
+ * The last chunk of an exchange that fetches afterwards announces it, so that
+ * nobody else is woken for what clients send as soon as they have their answer.
+ */
+struct chunk {
+	const struct kbdus_completion *completions;
+	u32 n;
+	u32 n_pinned;
+	u32 n_moved;
+	bool is_arrival;
+	struct kbdus_req *reqs[CHUNK];
+};
 
-	*error = 0;
-	spin_lock(&session->dev->lock);
+/* Return: why not all of them were pinned, or 0. */
+static int chunk_pin(struct kbdus_session *session, struct chunk *chunk)
+{
+	struct kbdus_dev *dev = session->dev;
+	int error = 0;
+	u32 i = 0;
+
+	spin_lock(&dev->lock);
+	dev->n_arriving += chunk->is_arrival;
 	if (session->is_ended)
-		*error = -ENODEV;
-	for (i = 0; i < n && !*error; i++) {
-		*error = completion_pin(session, &c[i], &reqs[i]);
-		if (*error)
-			break;
+		error = -ENODEV;
+	while (i < chunk->n && !error) {
+		error = completion_pin(session, &chunk->completions[i],
+				       &chunk->reqs[i]);
+		if (!error)
+			i++;
 	}
-	spin_unlock(&session->dev->lock);
-	return i;
+	spin_unlock(&dev->lock);
+	chunk->n_pinned = i;
+	return error;
 }
 
 static unsigned long session_buffer(const struct kbdus_session *session,
@@ -254,15 +270,35 @@ static bool completion_is_last(const struct kbdus_completion *c,
 	return c->result || req->step + 1 == req->n_steps;
 }
 
-static void chunk_end_bios(const struct kbdus_completion *c, u32 n,
-			   struct kbdus_req **reqs)
+/* Return: why not all that were pinned were moved, or 0. */
+static int chunk_move(struct kbdus_session *session, struct chunk *chunk)
+{
+	int error = 0;
+	u32 i = 0;
+
+	while (i < chunk->n_pinned && !error) {
+		error = completion_move(session, &chunk->completions[i],
+					chunk->reqs[i]);
+		if (!error)
+			i++;
+	}
+	chunk->n_moved = i;
+	return error;
+}
+
+static void chunk_end_bios(const struct chunk *chunk)
 {
 	u32 i;
 
-	for (i = 0; i < n; i++)
-		if (c[i].how != KBDUS_HOW_GET &&
-		    completion_is_last(&c[i], reqs[i]))
-			kbdus_req_finish(reqs[i], c[i].result);
+	local_bh_disable();
+	for (i = 0; i < chunk->n_moved; i++) {
+		const struct kbdus_completion *c = &chunk->completions[i];
+
+		if (c->how != KBDUS_HOW_GET &&
+		    completion_is_last(c, chunk->reqs[i]))
+			kbdus_req_finish(chunk->reqs[i], c->result);
+	}
+	local_bh_enable();
 }
 
 static void dev_count(struct kbdus_dev *dev, const struct kbdus_req *req)
@@ -305,49 +341,48 @@ static u32 completion_retire(struct kbdus_dev *dev,
 	return 1;
 }
 
-/* One lock for the chunk; what was pinned but not moved stays delivered. */
-static void chunk_retire(struct kbdus_dev *dev,
-			 const struct kbdus_completion *c, u32 n_moved,
-			 u32 n_pinned, struct kbdus_req **reqs)
+/* An exchange that announced its fetch and failed: wake somebody instead. */
+static struct task_struct *dev_arrival_failed(struct kbdus_dev *dev)
 {
+	dev->n_arriving--;
+	return list_empty(&dev->pending) ? NULL : kbdus_dev_pop_idle(dev);
+}
+
+/* One lock for the chunk; what was pinned but not moved stays delivered. */
+static void chunk_retire(struct kbdus_dev *dev, const struct chunk *chunk)
+{
+	struct task_struct *task = NULL;
 	u32 i, n_free = 0;
 
+	rcu_read_lock();
 	spin_lock(&dev->lock);
-	for (i = 0; i < n_moved; i++)
-		n_free += completion_retire(dev, &c[i], reqs[i]);
-	for (; i < n_pinned; i++)
-		reqs[i]->state = KBDUS_REQ_DELIVERED;
+	for (i = 0; i < chunk->n_moved; i++)
+		n_free += completion_retire(dev, &chunk->completions[i],
+					    chunk->reqs[i]);
+	for (; i < chunk->n_pinned; i++)
+		chunk->reqs[i]->state = KBDUS_REQ_DELIVERED;
 	dev->last_progress = jiffies;
+	if (chunk->is_arrival && chunk->n_moved < chunk->n)
+		task = dev_arrival_failed(dev);
 	if (unlikely(dev->state == KBDUS_STATE_DEAD))
 		wake_up(&dev->unpin_wait);
 	spin_unlock(&dev->lock);
+	if (task)
+		wake_up_process(task);
+	rcu_read_unlock();
 	if (n_free)
 		kbdus_dev_wake_submitters(dev, n_free);
 }
 
-/*
- * Apply up to a chunk of completions. Return: how many were applied; *error
- * is why the next one was not, -EAGAIN when its pages must be faulted in.
- */
-static u32 chunk_apply(struct kbdus_session *session,
-		       const struct kbdus_completion *c, u32 n, int *error)
+/* Return: why not all of them were applied, or 0; -EAGAIN: fault them in. */
+static int chunk_apply(struct kbdus_session *session, struct chunk *chunk)
 {
-	struct kbdus_req *reqs[CHUNK] __uninitialized;
-	u32 n_pinned = chunk_pin(session, c, n, reqs, error);
-	u32 i;
+	int pin_error = chunk_pin(session, chunk);
+	int move_error = chunk_move(session, chunk);
 
-	for (i = 0; i < n_pinned; i++) {
-		int ret = completion_move(session, &c[i], reqs[i]);
-
-		if (unlikely(ret)) {
-			*error = ret;
-			break;
-		}
-	}
-	chunk_end_bios(c, i, reqs);
-	if (n_pinned)
-		chunk_retire(session->dev, c, i, n_pinned, reqs);
-	return i;
+	chunk_end_bios(chunk);
+	chunk_retire(session->dev, chunk);
+	return move_error ? move_error : pin_error;
 }
 
 static int completion_fault_in(const struct kbdus_session *session,
@@ -366,26 +401,30 @@ static int completion_fault_in(const struct kbdus_session *session,
 static int exchange_complete(struct kbdus_session *session,
 			     struct kbdus_exchange *x)
 {
-	struct kbdus_completion chunk[CHUNK] __uninitialized;
+	struct kbdus_completion completions[CHUNK] __uninitialized;
 	const struct kbdus_completion __user *from =
 		u64_to_user_ptr(x->completions);
+	struct chunk chunk __uninitialized;
 	int error = 0;
 
-	while (x->n_done < x->n_completions) {
-		u32 n = min_t(u32, x->n_completions - x->n_done, CHUNK);
-		u32 n_applied;
+	chunk.completions = completions;
+	while (x->n_done < x->n_completions && !error) {
+		u32 left = x->n_completions - x->n_done;
 
-		if (copy_from_user(chunk, from + x->n_done, n * sizeof(*chunk)))
+		chunk.n = min_t(u32, left, CHUNK);
+		chunk.is_arrival = x->max_requests && chunk.n == left;
+		if (copy_from_user(completions, from + x->n_done,
+				   chunk.n * sizeof(*completions)))
 			return -EFAULT;
-		n_applied = chunk_apply(session, chunk, n, &error);
-		x->n_done += n_applied;
+		error = chunk_apply(session, &chunk);
+		x->n_done += chunk.n_moved;
 		if (error == -EAGAIN)
-			error = completion_fault_in(session, &chunk[n_applied]);
-		if (error)
-			return error;
-		cond_resched();
+			error = completion_fault_in(
+				session, &completions[chunk.n_moved]);
+		if (!chunk.is_arrival)
+			cond_resched();
 	}
-	return 0;
+	return error;
 }
 
 /* --- requests ----------------------------------------------------------- */
@@ -533,7 +572,7 @@ static int queue_look(struct kbdus_session *session, struct kbdus_exchange *x,
 
 /* Sleep until there are requests. Return: as queue_look(), without the last */
 static int queue_wait(struct kbdus_session *session, struct kbdus_exchange *x,
-		      struct batch *batch)
+		      struct batch *batch, bool is_arrival)
 {
 	struct kbdus_dev *dev = session->dev;
 	struct kbdus_idle idle = { .task = current };
@@ -546,6 +585,8 @@ static int queue_wait(struct kbdus_session *session, struct kbdus_exchange *x,
 
 		rcu_read_lock();
 		spin_lock(&dev->lock);
+		dev->n_arriving -= is_arrival;
+		is_arrival = false;
 		ret = queue_look(session, x, batch, &idle, may_poll);
 		if (ret > 0)
 			next = dev_next_worker(dev);
@@ -656,10 +697,12 @@ static int exchange_fetch(struct kbdus_session *session,
 			  struct kbdus_exchange *x)
 {
 	struct batch batch __uninitialized;
+	bool is_arrival = x->n_completions;
 	int ret;
 
 	do {
-		ret = queue_wait(session, x, &batch);
+		ret = queue_wait(session, x, &batch, is_arrival);
+		is_arrival = false;
 		if (ret <= 0)
 			return ret;
 		ret = session->wants_get ? 0 : batch_fill(session, &batch);

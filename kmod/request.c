@@ -73,10 +73,9 @@ static struct kbdus_req *req_try_get(struct kbdus_dev *dev)
 
 	spin_lock(&dev->lock);
 	if (likely(dev->state == KBDUS_STATE_LIVE)) {
-		req = list_first_entry_or_null(&dev->free, struct kbdus_req,
-					       link);
+		req = dev->free;
 		if (req) {
-			list_del_init(&req->link);
+			dev->free = req->merged;
 			req->state = KBDUS_REQ_PENDING;
 			dev->n_used++;
 		}
@@ -106,7 +105,7 @@ void kbdus_dev_wake_all(struct kbdus_dev *dev)
 {
 	struct kbdus_idle *idle, *next;
 
-	list_for_each_entry_safe (idle, next, &dev->idle, link) {
+	list_for_each_entry_safe(idle, next, &dev->idle, link) {
 		list_del_init(&idle->link);
 		wake_up_process(idle->task);
 	}
@@ -116,7 +115,7 @@ struct task_struct *kbdus_dev_pop_idle(struct kbdus_dev *dev)
 {
 	struct kbdus_idle *idle;
 
-	if (dev->is_polled)
+	if (dev->is_polled || dev->n_arriving)
 		return NULL;
 	idle = list_first_entry_or_null(&dev->idle, struct kbdus_idle, link);
 	if (!idle)
@@ -130,10 +129,12 @@ static void dev_fail_list(struct kbdus_dev *dev, struct list_head *reqs)
 	struct kbdus_req *req, *next;
 	unsigned int n = 0;
 
-	list_for_each_entry (req, reqs, link)
+	local_bh_disable();
+	list_for_each_entry(req, reqs, link)
 		kbdus_req_finish(req, dev->end_error);
+	local_bh_enable();
 	spin_lock(&dev->lock);
-	list_for_each_entry_safe (req, next, reqs, link) {
+	list_for_each_entry_safe(req, next, reqs, link) {
 		kbdus_req_release(dev, req);
 		n++;
 	}
@@ -172,7 +173,7 @@ static void req_unplug(struct blk_plug_cb *plug, bool from_schedule)
 
 	/* the ring of requests has no head yet: put one before the first */
 	list_add_tail(&reqs, &first->link);
-	list_for_each (pos, &reqs)
+	list_for_each(pos, &reqs)
 		n++;
 	dev_enqueue(plug->data, &reqs, n);
 }
@@ -188,7 +189,7 @@ static bool req_plug(struct kbdus_dev *dev, struct kbdus_req *req)
 
 	if (!plug)
 		return false;
-	list_for_each_entry (cb, &plug->cb_list, list) {
+	list_for_each_entry(cb, &plug->cb_list, list) {
 		if (cb->callback == req_unplug && cb->data == dev) {
 			struct kbdus_req *first =
 				container_of(cb, struct kbdus_req, plug);
@@ -245,8 +246,9 @@ void kbdus_submit_bio(struct bio *bio)
 /* Errors that mean something to a client, or to a layer above. */
 static blk_status_t error_to_status(int error)
 {
+	if (likely(!error))
+		return BLK_STS_OK;
 	switch (error) {
-	case 0:
 	case -ENOSPC:
 	case -ENOLINK:
 	case -ETIMEDOUT:
@@ -265,11 +267,6 @@ static void req_finish_bios(struct kbdus_req *req, int error)
 {
 	blk_status_t status = error_to_status(error);
 
-	/*
-	 * With bottom halves off, a client's last fput() goes to a work item,
-	 * so that the release of a block device never runs in the driver.
-	 */
-	local_bh_disable();
 	for (; req; req = req->merged) {
 		struct bio *bio = req->bio;
 
@@ -279,7 +276,6 @@ static void req_finish_bios(struct kbdus_req *req, int error)
 		bio->bi_status = status;
 		bio_endio(bio);
 	}
-	local_bh_enable();
 }
 
 void kbdus_req_finish(struct kbdus_req *req, int error)
@@ -297,9 +293,9 @@ void kbdus_req_release(struct kbdus_dev *dev, struct kbdus_req *req)
 	lockdep_assert_held(&dev->lock);
 	for (; req; req = next) {
 		next = req->merged;
-		req->merged = NULL;
 		req->state = KBDUS_REQ_FREE;
-		list_move(&req->link, &dev->free);
+		req->merged = dev->free;
+		dev->free = req;
 		dev->n_used--;
 	}
 	/* a driver that was told to leave waits for the last request */
