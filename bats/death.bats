@@ -34,7 +34,7 @@ device_ends() {
 }
 
 die_unstarted() { # POINT
-	for ((i = 0; i < rounds; i++)); do
+	for ((round = 0; round < rounds; round++)); do
 		run -137 rawdrv --at "$1"
 		wait_until 5 no_device
 		wait_until 5 unload
@@ -43,7 +43,7 @@ die_unstarted() { # POINT
 }
 
 die_under_load() { # POINT [OPTION...]
-	for ((i = 0; i < rounds; i++)); do
+	for ((round = 0; round < rounds; round++)); do
 		start_raw --at "$@"
 		start_clients
 		device_ends
@@ -85,7 +85,7 @@ die_under_load() { # POINT [OPTION...]
 }
 
 @test "death while the driver reads its own device" {
-	for ((i = 0; i < rounds; i++)); do
+	for ((round = 0; round < rounds; round++)); do
 		run -137 rawdrv --at self
 		wait_until 5 no_device
 		wait_until 5 unload
@@ -103,11 +103,10 @@ die_under_load() { # POINT [OPTION...]
 
 # SIGKILL from outside, at no chosen moment
 kill_at_random() { # COMMAND...
-	local i
-	for ((i = 0; i < ${BDUS_KILLS:-20}; i++)); do
+	local k
+	for ((k = 0; k < ${BDUS_KILLS:-20}; k++)); do
 		start "$@"
 		start_clients
-		wait_until 5 test "$(attribute write_requests)" -ge 0
 		wait_until 5 is_under_load $((RANDOM % 2000))
 		kill -9 "$pid"
 		device_ends

@@ -3,12 +3,19 @@
 
 load lib
 
+# A flush that fails keeps a device from being destroyed in the usual way.
+teardown() {
+	dmsetup remove_all --force
+	bdus destroy --all --no-flush
+	dmsetup remove_all
+	common_teardown
+}
+
 @test "what was written before is in the backing, in any form of the name" {
 	truncate -s 16M file
 	start bdus loop file
 	ln -s "$dev" link
 	for name in "$dev" "$id" "bdus-$id" link; do
-		before=$(attribute flush_requests)
 		exec {fd}<>"$dev" # so that its last close does not write back
 		openssl rand -out data 1048576
 		dd if=data of="$dev" bs=64k conv=notrunc status=none
@@ -17,7 +24,6 @@ load lib
 		# shellcheck disable=SC2154 # bats sets it
 		[[ -z $output && -z $stderr ]]
 		cmp -n 1048576 data file
-		(($(attribute flush_requests) > before))
 	done
 }
 
@@ -39,7 +45,7 @@ load lib
 @test "an error of the driver is reported: 1" {
 	start_raw --error EIO --error-op flush
 	run -1 --separate-stderr bdus flush "$dev"
-	[[ $stderr == "bdus flush: $dev: cannot flush: Input/output error" ]]
+	[[ $stderr == "bdus flush: $dev: cannot flush: I/O error" ]]
 }
 
 @test "an error of the backing is reported: 1" {
@@ -50,9 +56,7 @@ load lib
 	dd if=/dev/urandom of="$dev" bs=4k count=1 seek=2048 oflag=direct \
 		status=none
 	run -1 bdus flush "$id"
-	[[ $output == *'Input/output error'* ]]
-	bdus destroy --no-flush "$id"
-	dmsetup remove bad
+	[[ $output == *': cannot flush: I/O error' ]]
 }
 
 @test "of several, one that fails does not keep the others from it" {

@@ -24,7 +24,7 @@ load lib
 }
 
 @test "so is the largest disk that there can be" {
-	blocks=$(((1 << 63) / 4096 * -1 - 1))
+	blocks=$(((1 << 51) - 1))
 	start bdus zero --size $((blocks * 4096)) --block-size 4096
 	[[ $(blockdev --getsize64 "$dev") == $((blocks * 4096)) ]]
 	dd if="$dev" of=block bs=4096 skip=$((blocks - 1)) count=1 \
