@@ -140,7 +140,8 @@ check-all: setup
 lint: setup
 	@bats/lint
 
-demo: setup
+demo:
+	@deps/packages build kmod vm demo
 	@$(MAKE) --no-print-directory all
 	@vm/demo
 

@@ -107,7 +107,7 @@ kill_at_random() { # COMMAND...
 	for ((k = 0; k < ${BDUS_KILLS:-20}; k++)); do
 		start "$@"
 		start_clients
-		wait_until 5 is_under_load $((RANDOM % 2000))
+		wait_until 30 is_under_load $((RANDOM % 1000))
 		kill -9 "$pid"
 		device_ends
 	done
@@ -136,7 +136,7 @@ is_under_load() { # REQUESTS
 	for ((k = 0; k < ${BDUS_KILLS:-20}; k++)); do
 		start bdus loop "$lower"
 		start_clients
-		wait_until 5 is_under_load $((RANDOM % 2000))
+		wait_until 30 is_under_load $((RANDOM % 1000))
 		kill -9 "$pid"
 		wait_until 5 clients_have_ended
 		wait_until 5 is_gone "$dev"
