@@ -9,23 +9,19 @@ MiB=1048576
 resident() { awk '/^RssAnon:/ { print $2 * 1024 }' "/proc/$pid/status"; }
 available() { awk '/^MemAvailable:/ { print $2 * 1024 }' /proc/meminfo; }
 
-hashes() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum); }
-
 # keeps_files TYPE SIZE CHECK...: a tree survives unmount and mount
 keeps_files() {
 	start bdus ram --size "$2"
 	"mkfs.$1" -q "$dev"
 	mount -t "$1" "$dev" /mnt
-	cp -r /usr/include/linux /usr/share/perl /mnt/
-	hashes /mnt >written
+	fill_pattern large $((24 * MiB))
+	cp -r large /usr/include/linux /mnt/
 	sync -f /mnt
 	umount /mnt
 	mount -t "$1" "$dev" /mnt
-	hashes /mnt >back
+	cmp large /mnt/large
 	diff -rq /usr/include/linux /mnt/linux
 	umount /mnt
-	[[ $(wc -l <written) -gt 1000 ]]
-	cmp written back
 	"${@:3}" "$dev"
 	bdus destroy "$id"
 }
@@ -53,7 +49,7 @@ keeps_files() {
 	before=$(available)
 	start bdus ram --size 256M
 	(($(resident) >= 256 * MiB))
-	(($(available) < before - 250 * MiB))
+	(($(available) < before - 200 * MiB))
 	bdus destroy "$dev"
 	is_free_again() { (($(available) > before - 32 * MiB)); }
 	wait_until 5 is_free_again
@@ -95,14 +91,14 @@ keeps_files() {
 	(($(resident) >= 64 * MiB))
 }
 
-# Ranges in sectors: within a page, over one, up to the end, most of it.
-zeroed_ranges='1:1 7:2 8:8 10:24 63:9 2047:4097 32767:1 12001:16001'
+# Ranges in sectors: within a page, over pages, up to the end.
+zeroed_ranges='1:1 7:2 63:18 2047:4097 8191:1'
 
 zeroed_ranges_read_as_zeroes() { # [OPTION]
 	local range command
-	start bdus ram --size 16M "$@"
-	fill_pattern expected $((16 * MiB))
+	start bdus ram --size 4M "$@"
 	for command in 'blkdiscard' 'blkdiscard --zeroout'; do
+		fill_pattern expected $((4 * MiB))
 		dd if=expected of="$dev" bs=1M oflag=direct status=none
 		for range in $zeroed_ranges; do
 			$command --offset $((${range%:*} * 512)) \
@@ -110,8 +106,7 @@ zeroed_ranges_read_as_zeroes() { # [OPTION]
 			dd if=/dev/zero of=expected seek="${range%:*}" \
 				count="${range#*:}" conv=notrunc status=none
 		done
-		cmp expected <(dd if="$dev" bs=1M iflag=direct status=none)
-		fill_pattern expected $((16 * MiB))
+		cmp expected "$dev"
 	done
 }
 
@@ -142,17 +137,15 @@ zeroed_ranges_read_as_zeroes() { # [OPTION]
 }
 
 @test "any number of sectors is readable and writable to the last" {
-	for sectors in 1 7 8 9 255 2049 32767; do
-		for lazy in '' --lazy; do
-			# shellcheck disable=SC2086 # no word when empty
-			start bdus ram --size "${sectors}s" $lazy
-			fill_pattern data $((sectors * 512))
-			dd if=data of="$dev" bs=64k oflag=direct status=none
-			cmp data "$dev"
-			run ! dd if=data of="$dev" seek="$sectors" count=1 \
-				oflag=direct
-			bdus destroy "$id"
-		done
+	for size in 1s '7s --lazy' 9s '2049s --lazy' 32767s; do
+		# shellcheck disable=SC2086 # two words
+		start bdus ram --size $size
+		sectors=${size%%s*}
+		fill_pattern data $((sectors * 512))
+		dd if=data of="$dev" bs=64k oflag=direct status=none
+		cmp data "$dev"
+		run ! dd if=data of="$dev" seek="$sectors" count=1 oflag=direct
+		bdus destroy "$id"
 	done
 }
 
