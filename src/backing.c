@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backing - who else uses a regular file.
+ * backing - who else uses a regular file or block device.
  */
 #include "backing.h"
 
@@ -14,8 +14,11 @@ static bool backing_is_same(const struct stat *st, const char *path)
 {
 	struct stat other;
 
-	return stat(path, &other) == 0 && other.st_dev == st->st_dev &&
-	       other.st_ino == st->st_ino;
+	if (stat(path, &other) != 0)
+		return false;
+	if (S_ISBLK(st->st_mode))
+		return S_ISBLK(other.st_mode) && other.st_rdev == st->st_rdev;
+	return other.st_dev == st->st_dev && other.st_ino == st->st_ino;
 }
 
 /* Read the first line of a file. */

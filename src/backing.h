@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backing.h - who else uses a regular file (holders.h: a block device).
+ * backing.h - who else uses a file without the kernel keeping us from it.
  */
 #ifndef BDUS_BACKING_H
 #define BDUS_BACKING_H
@@ -11,11 +11,12 @@
 
 /**
  * backing_kernel_user - does the kernel use a file as a disk or for swap?
- * @st: of the file
+ * @st: of the file or block device
  * @text: where to write the user, as "/dev/loop0" or "swap"
  * @size: room in @text
  *
- * Neither of them takes a lock that others would meet.
+ * Neither of them takes a lock that others would meet, and loop devices do not
+ * even hold a block device for themselves (O_EXCL).
  *
  * Return: whether it does; @text is written only then.
  */

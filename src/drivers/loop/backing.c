@@ -144,8 +144,6 @@ static int loop_lock_file(struct loop *loop, const char *path,
 	};
 	char user[128];
 
-	if (backing_kernel_user(st, user, sizeof(user)))
-		return loop_in_use(path, user);
 	if (fcntl(loop->fd, F_OFD_SETLK, &lock) == 0)
 		return EXIT_DONE;
 	if (errno != EAGAIN && errno != EACCES)
@@ -237,6 +235,7 @@ static int loop_inspect_device(struct loop *loop, const char *path,
 static int loop_inspect(struct loop *loop, const char *path,
 			struct kbdus_attributes *attrs)
 {
+	char user[128];
 	struct stat st;
 	int code;
 
@@ -245,6 +244,9 @@ static int loop_inspect(struct loop *loop, const char *path,
 	code = loop_check_type(path, st.st_mode);
 	if (code != EXIT_DONE)
 		return code;
+	/* the kernel's loop devices heed neither locks nor O_EXCL */
+	if (backing_kernel_user(&st, user, sizeof(user)))
+		return loop_in_use(path, user);
 	if (S_ISBLK(st.st_mode))
 		return loop_inspect_device(loop, path, attrs, st.st_rdev);
 	code = loop_lock_file(loop, path, &st);
