@@ -104,7 +104,7 @@ die_under_load() { # POINT [OPTION...]
 # SIGKILL from outside, at no chosen moment
 kill_at_random() { # COMMAND...
 	local k
-	for ((k = 0; k < ${BDUS_KILLS:-20}; k++)); do
+	for ((k = 0; k < ${BDUS_KILLS:-12}; k++)); do
 		start "$@"
 		start_clients
 		wait_until 30 is_under_load $((RANDOM % 1000))
@@ -133,7 +133,7 @@ is_under_load() { # REQUESTS
 @test "kill -9 of loop on a block device under load" {
 	start bdus ram --size 64M
 	lower=$dev
-	for ((k = 0; k < ${BDUS_KILLS:-20}; k++)); do
+	for ((k = 0; k < ${BDUS_KILLS:-12}; k++)); do
 		start bdus loop "$lower"
 		start_clients
 		wait_until 30 is_under_load $((RANDOM % 1000))

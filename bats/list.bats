@@ -3,13 +3,8 @@
 
 load lib
 
-# json FILTER [ARG...]: of what list prints, checked by a strict parser
-json() {
-	bdus list --json "${@:2}" >json.out
-	perl -MJSON::PP -e 'local $/; JSON::PP->new->utf8->decode(<STDIN>)' \
-		<json.out
-	jq -r "$1" <json.out
-}
+# json FILTER [ARG...]: of what list prints
+json() { bdus list --json "${@:2}" | jq -r "$1"; }
 
 unprivileged() { setpriv --reuid=65534 --clear-groups "$@"; }
 
@@ -64,7 +59,10 @@ unprivileged() { setpriv --reuid=65534 --clear-groups "$@"; }
 	truncate -s 1M "$name"
 	start bdus loop "$name"
 	# as far as JSON can have it: U+FFFD stands for what is not UTF-8
-	[[ $(json '.devices[0].backing') == "$dir"/$'a "b"\\c\tü\xef\xbf\xbd\e[1m' ]]
+	bdus list --json >json
+	perl -MJSON::PP -e 'local $/; JSON::PP->new->utf8->decode(<STDIN>)' <json
+	[[ $(jq -r '.devices[0].backing' json) == \
+		"$dir"/$'a "b"\\c\tü\xef\xbf\xbd\e[1m' ]]
 	run -0 bdus list -no backing
 	[[ $output == "$dir/a \"b\"\\c?ü??[1m" ]]
 }
@@ -128,12 +126,14 @@ unprivileged() { setpriv --reuid=65534 --clear-groups "$@"; }
 		done
 	}
 	churn 3>&- 4>&- &
-	for ((i = 0; i < 20; i++)); do
-		json '.devices | length' >length
-		(($(<length) <= 1))
+	for ((i = 0; i < 30; i++)); do
+		bdus list --json >>json
+		bdus list >>table
 	done
 	touch stop
 	wait $!
+	jq --slurp --exit-status 'all(.devices | length <= 1) and
+		any(.devices | length == 1) and length == 30' json
 	start bdus zero --size 1M
 	echo "$id devices came and went"
 	((id > 3))

@@ -15,12 +15,13 @@ keeps_files() {
 	"mkfs.$1" -q "$dev"
 	mount -t "$1" "$dev" /mnt
 	fill_pattern large $((24 * MiB))
-	cp -r large /usr/include/linux /mnt/
+	cp -r large /usr/include/asm-generic /usr/include/rdma /mnt/
 	sync -f /mnt
 	umount /mnt
 	mount -t "$1" "$dev" /mnt
 	cmp large /mnt/large
-	diff -rq /usr/include/linux /mnt/linux
+	diff -r /usr/include/asm-generic /mnt/asm-generic
+	diff -r /usr/include/rdma /mnt/rdma
 	umount /mnt
 	"${@:3}" "$dev"
 	bdus destroy "$id"
