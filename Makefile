@@ -156,7 +156,8 @@ modsrc := $(DESTDIR)/usr/src/kbdus-$(VERSION)
 
 install: all
 	install -D -m 755 build/bdus $(DESTDIR)$(PREFIX)/sbin/bdus
-	build/bdus --install -s $(DESTDIR)$(PREFIX)/sbin
+	for name in $$(build/bdus --list); do \
+		ln -sf bdus $(DESTDIR)$(PREFIX)/sbin/bdus-$$name; done
 	install -d $(DESTDIR)$(PREFIX)/share/man/man4 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 man/*.4 $(DESTDIR)$(PREFIX)/share/man/man4
