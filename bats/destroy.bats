@@ -211,7 +211,7 @@ refused_busy() {
 		[[ -b $node ]]
 		kill "-$signal" $!
 		wait $! # its status
-		[[ ! -e $node ]]
+		wait_until 5 is_gone "$node"
 	done
 }
 
