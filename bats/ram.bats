@@ -5,8 +5,9 @@ load lib
 
 MiB=1048576
 
-# Bytes that the driver has in memory, the pages of its program apart.
-resident() { awk '/^RssAnon:/ { print $2 * 1024 }' "/proc/$pid/status"; }
+# Bytes of anonymous memory that the driver has; status would be out by some
+# pages a thread before Linux 6.2.
+resident() { awk '/^Anonymous:/ { print $2 * 1024 }' "/proc/$pid/smaps_rollup"; }
 available() { awk '/^MemAvailable:/ { print $2 * 1024 }' /proc/meminfo; }
 
 # keeps_files TYPE SIZE CHECK...: a tree survives unmount and mount
