@@ -182,8 +182,8 @@ refused() {
 }
 
 @test "a file that is swapped to: 5" {
-	ext4_below $((64 * MiB))
-	fill_pattern /mnt/swap $((8 * MiB))
+	ext4_below $((16 * MiB))
+	fill_pattern /mnt/swap $((2 * MiB))
 	chmod 600 /mnt/swap
 	mkswap -q /mnt/swap
 	swapon /mnt/swap
@@ -371,7 +371,10 @@ refused() {
 	bdus destroy --force "$lower"
 	run ! dd if="$dev" of=/dev/null bs=1M count=1 iflag=direct
 	[[ $output == *'Input/output error'* ]]
-	run ! dd if=/dev/zero of="$dev" bs=1M count=1 oflag=direct,dsync
+	for flags in direct direct,dsync; do
+		run ! dd if=/dev/zero of="$dev" bs=1M count=1 oflag=$flags
+		[[ $output == *'Input/output error'* ]]
+	done
 	[[ $(attribute state) == live ]]
 	bdus destroy --no-flush "$dev"
 	[[ ! -e $dev ]]

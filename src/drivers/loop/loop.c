@@ -167,12 +167,23 @@ static void loop_read(struct io *io)
 	io_done(io, loop_read_all(loop->fd, io->buf, io->len, loop_offset(io)));
 }
 
+/* A device that shrank or is gone calls it lack of space. */
+static bool loop_is_cut_off(const struct io *io)
+{
+	const struct loop *loop = dev_priv(io->dev);
+	uint64_t size = 0;
+
+	return !loop->is_file && (ioctl(loop->fd, BLKGETSIZE64, &size) != 0 ||
+				  (uint64_t)loop_offset(io) + io->len > size);
+}
+
 static int loop_write_with(const struct io *io, int flags)
 {
 	const struct loop *loop = dev_priv(io->dev);
+	int error = loop_write_all(loop->fd, io->buf, io->len, loop_offset(io),
+				   flags);
 
-	return loop_write_all(loop->fd, io->buf, io->len, loop_offset(io),
-			      flags);
+	return error == -ENOSPC && loop_is_cut_off(io) ? -EIO : error;
 }
 
 static void loop_write(struct io *io)
