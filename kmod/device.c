@@ -675,8 +675,11 @@ int kbdus_dev_destroy(struct kbdus_dev *dev, u32 flags, u32 timeout_ms)
 		dev_kill_driver(dev);
 		ret = dev_wait_gone(dev, LAST_WAIT_MS);
 	}
-	/* the last closer may be on its way; rmmod should work after this */
-	if (!ret)
+	/*
+	 * The last closer may be on its way; rmmod should work after this. By
+	 * force, somebody may keep it open for as long as he likes.
+	 */
+	if (!ret && !(flags & KBDUS_TERMINATE_FORCE))
 		wait_for_completion_interruptible_timeout(
 			&dev->freed, msecs_to_jiffies(LAST_WAIT_MS));
 	return ret;
