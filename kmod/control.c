@@ -2,13 +2,14 @@
 /*
  * control.c - /dev/bdus-control: the ioctls, and whose file it is.
  *
- * A control file becomes the session of a device with KBDUS_CREATE. The
- * session ends when its process closes any descriptor of the file, or dies.
+ * A control file becomes the session of a device with KBDUS_CREATE, or, of one
+ * that exists, with KBDUS_ATTACH. The session ends when its process closes any
+ * descriptor of the file, or dies.
  */
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/module.h>
-#include <linux/pid.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -17,7 +18,7 @@
 /**
  * struct kbdus_file - an open control file
  * @lock: serialises CREATE and ATTACH
- * @session: set once, by CREATE; holds a reference
+ * @session: set once, by CREATE or ATTACH; holds a reference
  */
 struct kbdus_file {
 	struct mutex lock;
@@ -95,9 +96,6 @@ static int attach_check(const struct kbdus_attach *attach,
 	u64 total = (u64)attach->buffer_size * a->queue_depth;
 	u32 min = a->max_io;
 
-	if (attach->flags & ~KBDUS_ATTACH_GET || attach->reserved ||
-	    attach->reserved2)
-		return -EINVAL;
 	if (a->ops & (1U << KBDUS_OP_IOCTL))
 		min = max_t(u32, min, KBDUS_IOCTL_MAX + 1);
 	else if (!attach->buffer_size)
@@ -113,57 +111,105 @@ static int attach_check(const struct kbdus_attach *attach,
 	return 0;
 }
 
-static int session_attach(struct kbdus_session *session,
-			  const struct kbdus_attach *attach)
+static void session_fill(struct kbdus_session *session,
+			 const struct kbdus_attach *attach)
 {
-	struct kbdus_dev *dev = session->dev;
-	int ret = attach_check(attach, &dev->attributes);
+	session->buffers = attach->buffers;
+	session->buffer_size = attach->buffer_size;
+	session->wants_get = attach->flags & KBDUS_ATTACH_GET;
+}
 
+/* Of a device that this file created. */
+static long file_attach(struct kbdus_file *file,
+			const struct kbdus_attach *attach)
+{
+	struct kbdus_session *session = file_session(file);
+	long ret;
+
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+	if (attach->id != session->dev->id)
+		return -ENODEV;
+	ret = attach_check(attach, &session->dev->attributes);
 	if (ret)
 		return ret;
-	spin_lock(&dev->lock);
-	if (session->is_ended || dev->state != KBDUS_STATE_NEW) {
-		ret = session->is_ended ? -ENODEV : -EBUSY;
-	} else if (dev->session) {
-		ret = -EBUSY;
-	} else {
-		session->buffers = attach->buffers;
-		session->buffer_size = attach->buffer_size;
-		session->wants_get = attach->flags & KBDUS_ATTACH_GET;
-		kref_get(&session->ref);
-		dev->session = session;
-		dev->n_sessions++;
-		dev->last_progress = jiffies;
-		queue_delayed_work(kbdus_wq, &dev->watchdog, HZ);
-	}
-	spin_unlock(&dev->lock);
+	if (session->is_candidate || kbdus_session_is_attached(session))
+		return -EBUSY;
+	session_fill(session, attach);
+	return kbdus_session_attach(session);
+}
+
+static long session_read_attributes(struct kbdus_session *session,
+				    const struct kbdus_attach *attach)
+{
+	struct kbdus_attributes *a = &session->attributes;
+	long ret;
+
+	if (copy_from_user(a, u64_to_user_ptr(attach->attributes), sizeof(*a)))
+		return -EFAULT;
+	ret = kbdus_attributes_complete(a);
+	return ret ? ret :
+		     kbdus_attributes_fit(&session->dev->attributes, a);
+}
+
+static long dev_offer(struct kbdus_dev *dev, struct kbdus_file *file,
+		      const struct kbdus_attach *attach)
+{
+	struct kbdus_session *session;
+	long ret;
+
+	ret = attach_check(attach, &dev->attributes);
+	if (ret)
+		return ret;
+	session = kbdus_session_new(dev);
+	if (!session)
+		return -ENOMEM;
+	session->is_candidate = true;
+	session_fill(session, attach);
+	ret = session_read_attributes(session, attach);
+	if (!ret)
+		ret = kbdus_session_offer(session);
+	if (ret)
+		kbdus_session_put(session);
+	else
+		WRITE_ONCE(file->session, session);
+	return ret;
+}
+
+/* Of a device that has, or had, another driver. */
+static long file_offer(struct kbdus_file *file,
+		       const struct kbdus_attach *attach)
+{
+	struct kbdus_dev *dev;
+	long ret;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (file->session)
+		return -EBUSY;
+	dev = kbdus_dev_find(attach->id);
+	if (!dev)
+		return -ENODEV;
+	ret = dev_offer(dev, file, attach);
+	kbdus_dev_put(dev);
 	return ret;
 }
 
 static long control_attach(struct kbdus_file *file, void __user *arg)
 {
-	struct kbdus_session *session = file_session(file);
 	struct kbdus_attach attach;
+	long ret;
 
-	if (IS_ERR(session))
-		return PTR_ERR(session);
 	if (copy_from_user(&attach, arg, sizeof(attach)))
 		return -EFAULT;
 	if (attach.abi != KBDUS_ABI)
 		return -EPROTO;
-	if (attach.id != session->dev->id)
-		return -ENODEV;
-	return session_attach(session, &attach);
-}
-
-static bool session_is_attached(struct kbdus_session *session)
-{
-	struct kbdus_dev *dev = session->dev;
-	bool ret;
-
-	spin_lock(&dev->lock);
-	ret = dev->session == session && !session->is_ended;
-	spin_unlock(&dev->lock);
+	if (attach.flags & ~KBDUS_ATTACH_GET || attach.reserved)
+		return -EINVAL;
+	mutex_lock(&file->lock);
+	ret = attach.attributes ? file_offer(file, &attach) :
+				  file_attach(file, &attach);
+	mutex_unlock(&file->lock);
 	return ret;
 }
 
@@ -178,7 +224,7 @@ static long control_queue(struct kbdus_file *file, void __user *arg)
 		return -EFAULT;
 	if (queue.flags)
 		return -EINVAL;
-	if (!session_is_attached(session))
+	if (!kbdus_session_is_attached(session))
 		return -ENODEV;
 	queue.fd = kbdus_queue_open(session);
 	if (queue.fd < 0)
@@ -193,7 +239,10 @@ static long control_start(struct kbdus_file *file, void __user *arg)
 
 	if (arg)
 		return -EINVAL;
-	return IS_ERR(session) ? PTR_ERR(session) : kbdus_dev_start(session);
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+	return session->is_candidate ? kbdus_session_take_over(session) :
+				       kbdus_dev_start(session);
 }
 
 static long control_flush(struct kbdus_file *file, void __user *arg)
@@ -242,14 +291,27 @@ static long control_destroy(struct kbdus_file *file, void __user *arg)
 	return control_end(arg, true);
 }
 
+static u64 dev_completed(const struct kbdus_dev *dev)
+{
+	u64 sum = 0;
+	int op;
+
+	for (op = 0; op < KBDUS_OP_COUNT; op++)
+		sum += dev->counts[op].requests;
+	return sum;
+}
+
 static void info_fill(struct kbdus_info *info, struct kbdus_dev *dev)
 {
 	spin_lock(&dev->lock);
-	info->state = dev->state;
-	info->pid = dev->session ? pid_vnr(dev->session->tgid) : 0;
+	info->state = kbdus_dev_state(dev);
+	info->pid = kbdus_dev_pid(dev);
+	info->reason = dev->last_reason;
+	info->sessions = dev->n_sessions;
+	info->completed = dev_completed(dev);
+	info->attributes = dev->attributes;
 	spin_unlock(&dev->lock);
 	info->openers = kbdus_dev_openers(dev);
-	info->attributes = dev->attributes;
 }
 
 static long control_info(struct kbdus_file *file, void __user *arg)
@@ -261,9 +323,7 @@ static long control_info(struct kbdus_file *file, void __user *arg)
 	if (IS_ERR(info))
 		return PTR_ERR(info);
 	dev = kbdus_dev_find(info->id);
-	if (info->reserved) {
-		ret = -EINVAL;
-	} else if (!dev) {
+	if (!dev) {
 		ret = -ENODEV;
 	} else {
 		info_fill(info, dev);
@@ -319,14 +379,21 @@ static int control_open(struct inode *inode, struct file *filp)
 	return nonseekable_open(inode, filp);
 }
 
-/* Every close() comes here; the owner's ends the session. */
+/*
+ * Every close() comes here; the owner's ends the session. One by a process that
+ * lives on says that it is done with the requests.
+ */
 static int control_flush_file(struct file *filp, fl_owner_t owner)
 {
 	struct kbdus_file *file = filp->private_data;
 	struct kbdus_session *session = READ_ONCE(file->session);
 
 	if (session && task_tgid(current) == session->tgid)
-		kbdus_session_end(session, -EIO);
+		kbdus_session_end(session,
+				  (current->flags & PF_EXITING) ||
+						  fatal_signal_pending(current) ?
+					  KBDUS_REASON_EXITED :
+					  KBDUS_REASON_CLOSED);
 	return 0;
 }
 
@@ -335,7 +402,7 @@ static int control_release(struct inode *inode, struct file *filp)
 	struct kbdus_file *file = filp->private_data;
 
 	if (file->session) {
-		kbdus_session_end(file->session, -EIO);
+		kbdus_session_end(file->session, KBDUS_REASON_EXITED);
 		kbdus_session_put(file->session);
 	}
 	kfree(file);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * device.c - the life of a device: attributes, disk, watchdog, removal.
+ * device.c - the life of a device: disk, start, removal.
  *
  * A device dies once, in kbdus_dev_kill(), whoever noticed first that its
  * driver is gone; from there a work item ends its requests, removes the disk
  * and drops the table's reference.
  */
 #include <linux/capability.h>
-#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/sched/signal.h>
@@ -17,138 +16,26 @@
 
 #include "internal.h"
 
-#define WATCHDOG_PERIOD HZ
 /* how long KBDUS_DESTROY waits for a killed driver, or the last closer */
 #define LAST_WAIT_MS 5000
-#define LARGEST_RANGE (U32_MAX & ~(PAGE_SIZE - 1))
-#define MAX_PHYSICAL_BLOCK_SIZE (1U << 20)
-#define MIN_TIMEOUT_MS 1000
-#define ALL_FLAGS                                           \
-	(KBDUS_DEVICE_READ_ONLY | KBDUS_DEVICE_ROTATIONAL | \
-	 KBDUS_DEVICE_NO_PARTITIONS | KBDUS_DEVICE_RECOVERABLE)
-#define BIT_OF(op) (1U << KBDUS_OP_##op)
-#define WRITING_OPS                                                 \
-	(BIT_OF(WRITE) | BIT_OF(WRITE_ZEROES) | BIT_OF(FUA_WRITE) | \
-	 BIT_OF(DISCARD) | BIT_OF(SECURE_ERASE))
 
 static DEFINE_XARRAY(devices);
 static atomic_t n_devices = ATOMIC_INIT(0);
 static atomic64_t next_id = ATOMIC64_INIT(0);
 
-/* --- attributes --------------------------------------------------------- */
-
-static int refuse(const char *what, u64 value)
-{
-	pr_debug("kbdus: attribute refused: %s (%llu)\n", what, value);
-	return -EINVAL;
-}
-
-static bool is_text(const char *text, size_t size)
-{
-	size_t len = strnlen(text, size);
-
-	return len < size && !memchr_inv(text + len, 0, size - len);
-}
-
-static bool is_block_size(u32 size, u32 min, u32 max)
-{
-	return is_power_of_2(size) && size >= min && size <= max;
-}
-
-static void attributes_fill_in(struct kbdus_attributes *a)
-{
-	u32 physical;
-
-	if (!a->logical_block_size)
-		a->logical_block_size = SECTOR_SIZE;
-	physical = max_t(u32, a->logical_block_size, 4096);
-	if (!a->physical_block_size)
-		a->physical_block_size = a->size & (physical - 1) ?
-						 a->logical_block_size :
-						 physical;
-	if (!a->max_io)
-		a->max_io = KBDUS_DEFAULT_MAX_IO;
-	if (!a->max_write_zeroes)
-		a->max_write_zeroes = LARGEST_RANGE;
-	if (!a->max_discard)
-		a->max_discard = LARGEST_RANGE;
-	if (!a->max_secure_erase)
-		a->max_secure_erase = LARGEST_RANGE;
-	if (!a->discard_granularity)
-		a->discard_granularity = a->logical_block_size;
-	if (!a->queue_depth)
-		a->queue_depth = KBDUS_DEFAULT_DEPTH;
-	if (!(a->ops & BIT_OF(WRITE)))
-		a->flags |= KBDUS_DEVICE_READ_ONLY;
-}
-
-static int attributes_check_ops(const struct kbdus_attributes *a)
-{
-	if (a->ops >> KBDUS_OP_COUNT)
-		return refuse("ops: unknown operation", a->ops);
-	if (!(a->ops & BIT_OF(READ)))
-		return refuse("ops: no read", a->ops);
-	if (!(a->ops & BIT_OF(WRITE)) && (a->ops & WRITING_OPS))
-		return refuse("ops: writing operations without write", a->ops);
-	if ((a->ops & BIT_OF(FUA_WRITE)) && !(a->ops & BIT_OF(FLUSH)))
-		return refuse("ops: FUA write without flush", a->ops);
-	return 0;
-}
-
-static int attributes_check_sizes(const struct kbdus_attributes *a)
-{
-	u32 block = a->logical_block_size;
-
-	if (!is_block_size(block, SECTOR_SIZE, PAGE_SIZE))
-		return refuse("logical_block_size", block);
-	if (!is_block_size(a->physical_block_size, block,
-			   MAX_PHYSICAL_BLOCK_SIZE))
-		return refuse("physical_block_size", a->physical_block_size);
-	if (!a->size || a->size > S64_MAX || a->size & (block - 1))
-		return refuse("size", a->size);
-	if (!a->max_io || a->max_io > KBDUS_MAX_IO || a->max_io % PAGE_SIZE)
-		return refuse("max_io", a->max_io);
-	if (a->max_write_zeroes % block)
-		return refuse("max_write_zeroes", a->max_write_zeroes);
-	if (a->max_discard % block)
-		return refuse("max_discard", a->max_discard);
-	if (a->max_secure_erase % block)
-		return refuse("max_secure_erase", a->max_secure_erase);
-	if (!is_block_size(a->discard_granularity, block, 1U << 31))
-		return refuse("discard_granularity", a->discard_granularity);
-	return 0;
-}
-
-static int attributes_check(const struct kbdus_attributes *a)
-{
-	int ret;
-
-	if (a->flags & ~ALL_FLAGS)
-		return refuse("flags", a->flags);
-	if (memchr_inv(a->reserved, 0, sizeof(a->reserved)))
-		return refuse("reserved fields", a->reserved[0]);
-	if (!is_text(a->driver, sizeof(a->driver)) || !a->driver[0])
-		return refuse("driver", 0);
-	if (!is_text(a->backing, sizeof(a->backing)))
-		return refuse("backing", 0);
-	if (!a->queue_depth || a->queue_depth > KBDUS_MAX_DEPTH)
-		return refuse("queue_depth", a->queue_depth);
-	if (a->timeout_ms && a->timeout_ms < MIN_TIMEOUT_MS)
-		return refuse("timeout_ms", a->timeout_ms);
-	if (a->recovery_timeout_ms)
-		return refuse("recovery_timeout_ms", a->recovery_timeout_ms);
-	ret = attributes_check_ops(a);
-	return ret ? ret : attributes_check_sizes(a);
-}
-
 /* --- disk --------------------------------------------------------------- */
+
+static bool is_by(const struct kbdus_session *session)
+{
+	return session && task_tgid(current) == session->tgid;
+}
 
 static bool is_by_driver(struct kbdus_dev *dev)
 {
 	bool ret;
 
 	spin_lock(&dev->lock);
-	ret = dev->session && task_tgid(current) == dev->session->tgid;
+	ret = is_by(dev->session) || is_by(dev->candidate);
 	spin_unlock(&dev->lock);
 	return ret;
 }
@@ -242,30 +129,10 @@ static void dev_scan(struct work_struct *work)
 		set_bit(GD_NEED_PART_SCAN, &dev->disk->state);
 		kbdus_open_and_close(disk_devt(dev->disk));
 	}
-	complete_all(&dev->scanned);
-}
-
-static bool req_is_old(const struct kbdus_req *req, unsigned long timeout)
-{
-	return req->state != KBDUS_REQ_FREE &&
-	       time_after(jiffies, req->arrival + timeout);
-}
-
-/* Is there a request older than the timeout, and no progress in that time? */
-static bool dev_is_stuck(struct kbdus_dev *dev)
-{
-	unsigned long timeout = msecs_to_jiffies(dev->attributes.timeout_ms);
-	bool is_stuck = false;
-	u32 i;
-
-	if (!timeout)
-		return false;
 	spin_lock(&dev->lock);
-	if (dev->n_used && time_after(jiffies, dev->last_progress + timeout))
-		for (i = 0; i < dev->attributes.queue_depth && !is_stuck; i++)
-			is_stuck = req_is_old(&dev->reqs[i], timeout);
+	dev->is_started = true;
 	spin_unlock(&dev->lock);
-	return is_stuck;
+	complete_all(&dev->scanned);
 }
 
 static struct kbdus_session *dev_session(struct kbdus_dev *dev)
@@ -280,38 +147,19 @@ static struct kbdus_session *dev_session(struct kbdus_dev *dev)
 	return session;
 }
 
-static void dev_watch(struct work_struct *work)
+static void dev_drop_sessions(struct kbdus_dev *dev)
 {
-	struct kbdus_dev *dev =
-		container_of(to_delayed_work(work), struct kbdus_dev, watchdog);
-	struct kbdus_session *session = dev_session(dev);
-
-	if (!session)
-		return;
-	if (kbdus_session_is_lost(session)) {
-		kbdus_session_end(session, -EIO);
-	} else if (dev_is_stuck(dev)) {
-		pr_warn_ratelimited(
-			"kbdus: bdus-%llu: driver %s answered nothing for %u ms, killed\n",
-			dev->id, dev->attributes.driver,
-			dev->attributes.timeout_ms);
-		kbdus_session_kill(session, -ETIMEDOUT);
-	} else {
-		queue_delayed_work(kbdus_wq, &dev->watchdog, WATCHDOG_PERIOD);
-	}
-	kbdus_session_put(session);
-}
-
-static void dev_drop_session(struct kbdus_dev *dev)
-{
-	struct kbdus_session *session;
+	struct kbdus_session *session, *candidate;
 
 	spin_lock(&dev->lock);
 	session = dev->session;
 	dev->session = NULL;
+	candidate = kbdus_dev_drop_candidate(dev);
 	spin_unlock(&dev->lock);
 	if (session)
 		kbdus_session_put(session);
+	if (candidate)
+		kbdus_session_put(candidate);
 }
 
 static void dev_put_disk(struct kbdus_dev *dev)
@@ -343,7 +191,7 @@ static void dev_remove(struct work_struct *work)
 	mutex_unlock(&dev->control_lock);
 	complete_all(&dev->scanned);
 	cancel_delayed_work_sync(&dev->watchdog);
-	dev_drop_session(dev);
+	dev_drop_sessions(dev);
 	xa_erase(&devices, dev->id);
 	atomic_dec(&n_devices);
 	dev_put_disk(dev);
@@ -375,16 +223,17 @@ static void dev_init(struct kbdus_dev *dev, const struct kbdus_attributes *a)
 	mutex_init(&dev->control_lock);
 	INIT_WORK(&dev->remove_work, dev_remove);
 	INIT_WORK(&dev->scan_work, dev_scan);
-	INIT_DELAYED_WORK(&dev->watchdog, dev_watch);
+	INIT_DELAYED_WORK(&dev->watchdog, kbdus_dev_watch);
 	init_completion(&dev->scanned);
 	init_completion(&dev->gone);
 	init_completion(&dev->freed);
 	init_waitqueue_head(&dev->depth_wait);
 	init_waitqueue_head(&dev->unpin_wait);
+	init_waitqueue_head(&dev->handover_wait);
 	spin_lock_init(&dev->lock);
 	dev->end_error = -EIO;
 	INIT_LIST_HEAD(&dev->pending);
-	INIT_LIST_HEAD(&dev->idle);
+	INIT_LIST_HEAD(&dev->handover_flush.link);
 	dev->last_progress = jiffies;
 }
 
@@ -438,12 +287,9 @@ struct kbdus_dev *kbdus_dev_create(struct kbdus_attributes *attributes)
 	struct kbdus_dev *dev;
 	int ret;
 
-	attributes_fill_in(attributes);
-	ret = attributes_check(attributes);
+	ret = kbdus_attributes_complete(attributes);
 	if (ret)
 		return ERR_PTR(ret);
-	if (attributes->flags & KBDUS_DEVICE_RECOVERABLE)
-		return ERR_PTR(-EOPNOTSUPP);
 	if (atomic_inc_return(&n_devices) > KBDUS_MAX_DEVICES) {
 		atomic_dec(&n_devices);
 		return ERR_PTR(-ENOSPC);
@@ -498,7 +344,7 @@ static int dev_add_disk(struct kbdus_session *session)
 	/* whoever hears of the disk opens it before this returns */
 	ret = device_add_disk(NULL, dev->disk, kbdus_sysfs_groups);
 	if (ret) {
-		kbdus_session_end(session, -EIO);
+		kbdus_session_end(session, KBDUS_REASON_CLOSED);
 		goto out_unlock;
 	}
 	dev->is_added = true;
@@ -527,7 +373,11 @@ void kbdus_dev_kill(struct kbdus_dev *dev, int error)
 		return;
 	dev->state = KBDUS_STATE_DEAD;
 	dev->end_error = error;
-	kbdus_dev_wake_all(dev);
+	if (dev->session)
+		kbdus_session_wake_all(dev->session);
+	if (dev->candidate)
+		kbdus_session_wake_all(dev->candidate);
+	wake_up_all(&dev->handover_wait);
 	queue_work(kbdus_wq, &dev->remove_work);
 }
 
@@ -543,6 +393,20 @@ static struct gendisk *dev_get_disk(struct kbdus_dev *dev)
 	}
 	spin_unlock(&dev->lock);
 	return disk;
+}
+
+enum kbdus_state kbdus_dev_state(const struct kbdus_dev *dev)
+{
+	lockdep_assert_held(&dev->lock);
+	if (dev->state == KBDUS_STATE_LIVE && !kbdus_dev_driver(dev))
+		return KBDUS_STATE_WAITING;
+	return dev->state;
+}
+
+pid_t kbdus_dev_pid(const struct kbdus_dev *dev)
+{
+	lockdep_assert_held(&dev->lock);
+	return kbdus_dev_driver(dev) ? pid_vnr(dev->session->tgid) : 0;
 }
 
 unsigned int kbdus_dev_openers(struct kbdus_dev *dev)
@@ -598,15 +462,42 @@ static int disk_close(struct gendisk *disk, bool by_force)
 	return ret;
 }
 
+/* From here on a driver that is lost takes the device with it. */
 static void dev_tell_to_leave(struct kbdus_dev *dev)
 {
+	struct kbdus_session *candidate;
+
 	spin_lock(&dev->lock);
+	candidate = kbdus_dev_drop_candidate(dev);
 	if (dev->state == KBDUS_STATE_LIVE)
 		dev->state = KBDUS_STATE_ENDING;
-	if (!dev->n_used)
-		kbdus_dev_wake_all(dev);
+	if (!kbdus_dev_driver(dev))
+		kbdus_dev_kill(dev, -EIO);
+	else if (!dev->n_used)
+		kbdus_session_wake_all(dev->session);
 	spin_unlock(&dev->lock);
 	wake_up_all(&dev->depth_wait);
+	if (candidate)
+		kbdus_session_put(candidate);
+}
+
+/* May it be ended now? Nothing was changed if not. */
+static int dev_check_end(struct kbdus_dev *dev, u32 flags)
+{
+	int ret = 0;
+
+	spin_lock(&dev->lock);
+	if (dev->state == KBDUS_STATE_NEW)
+		ret = -EBUSY;
+	else if (dev->state != KBDUS_STATE_LIVE)
+		ret = 0;
+	else if (dev->candidate && !(flags & KBDUS_TERMINATE_FORCE))
+		ret = -EAGAIN;
+	else if (!kbdus_dev_driver(dev) &&
+		 !(flags & KBDUS_TERMINATE_NO_FLUSH))
+		ret = -ENOTCONN;
+	spin_unlock(&dev->lock);
+	return ret;
 }
 
 static int disk_terminate(struct gendisk *disk, u32 flags)
@@ -627,16 +518,14 @@ static int disk_terminate(struct gendisk *disk, u32 flags)
 
 int kbdus_dev_terminate(struct kbdus_dev *dev, u32 flags)
 {
-	enum kbdus_state state = READ_ONCE(dev->state);
 	struct gendisk *disk;
 	int ret;
 
-	if (state == KBDUS_STATE_NEW)
-		return -EBUSY;
+	ret = dev_check_end(dev, flags);
+	if (ret)
+		return ret;
 	disk = dev_get_disk(dev);
-	if (!disk || state != KBDUS_STATE_LIVE)
-		ret = 0;
-	else
+	if (disk && READ_ONCE(dev->state) == KBDUS_STATE_LIVE)
 		ret = disk_terminate(disk, flags);
 	if (disk)
 		put_device(disk_to_dev(disk));
@@ -658,9 +547,12 @@ static void dev_kill_driver(struct kbdus_dev *dev)
 {
 	struct kbdus_session *session = dev_session(dev);
 
+	spin_lock(&dev->lock);
+	kbdus_dev_kill(dev, -EIO);
+	spin_unlock(&dev->lock);
 	if (!session)
 		return;
-	kbdus_session_kill(session, -EIO);
+	kbdus_session_kill(session, KBDUS_REASON_EXITED);
 	kbdus_session_put(session);
 }
 

@@ -51,7 +51,6 @@ static void req_init_ioctl(struct kbdus_req *req, struct kbdus_ioctl *ioctl)
 	req->off = 0;
 	req->len = ioctl->size;
 	req->total = ioctl->size;
-	req->attempt = 0;
 	req->arrival = jiffies;
 	req->steps[0] = KBDUS_OP_IOCTL;
 	req->n_steps = 1;

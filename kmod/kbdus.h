@@ -7,6 +7,12 @@
  * of one device, KBDUS_QUEUE on a session gives further files, one for each
  * worker thread, and KBDUS_EXCHANGE on those moves requests.
  *
+ * A session is one process that serves, or is to serve, a device. A device is
+ * handed from one to the next like this: the new process attaches to it, gets
+ * its queue files, lets its workers wait there, and calls KBDUS_START, which
+ * returns when the old driver has finished what it had and flushed, or is
+ * gone.
+ *
  * Rules that hold for every ioctl: numbers are in host byte order, sizes and
  * offsets in bytes; reserved fields must be zero and unknown flags are refused
  * (EINVAL); a pointer that cannot be read or written gives EFAULT; an unknown
@@ -20,7 +26,7 @@
 #include <linux/types.h>
 
 /** KBDUS_ABI - version of this interface; both sides must have the same. */
-#define KBDUS_ABI 1
+#define KBDUS_ABI 2
 
 #define KBDUS_CONTROL_NAME "bdus-control"
 
@@ -40,6 +46,10 @@
 #define KBDUS_MAX_BATCH KBDUS_MAX_DEPTH
 /** KBDUS_MAX_POLL_US - longest busy wait of one exchange, microseconds. */
 #define KBDUS_MAX_POLL_US 1000
+/** KBDUS_MAX_DEATHS - drivers that may die of a request before it fails. */
+#define KBDUS_MAX_DEATHS 5
+/** KBDUS_MAX_RETRIES - largest number of retries of a read. */
+#define KBDUS_MAX_RETRIES 100
 /** KBDUS_IOCTL_MAX - largest ioctl argument passed on to a driver, bytes. */
 #define KBDUS_IOCTL_MAX 16383
 #define KBDUS_NAME_SIZE 32
@@ -115,7 +125,8 @@ enum kbdus_how {
  * @tag: names the request, below the queue depth; selects its buffer
  * @flags: KBDUS_REQUEST_*
  * @op: enum kbdus_op
- * @attempt: how many deliveries went before this one (saturates at 255)
+ * @attempt: how many drivers were lost with it before (saturates at 255);
+ *	if any, it is not merged, and is alone with the driver
  * @reserved: 0
  * @reserved2: 0
  */
@@ -165,6 +176,8 @@ struct kbdus_completion {
 #define KBDUS_EXCHANGE_NOWAIT (1U << 0)
 /** KBDUS_EXCHANGE_TERMINATE - out: no request will come; close and leave. */
 #define KBDUS_EXCHANGE_TERMINATE (1U << 1)
+/** KBDUS_EXCHANGE_REPLACED - out, with TERMINATE: the device lives on. */
+#define KBDUS_EXCHANGE_REPLACED (1U << 2)
 
 /**
  * struct kbdus_exchange - completions in, requests out
@@ -204,8 +217,30 @@ struct kbdus_exchange {
 #define KBDUS_DEVICE_ROTATIONAL (1U << 1)
 /** KBDUS_DEVICE_NO_PARTITIONS - no partition scan, none can be added. */
 #define KBDUS_DEVICE_NO_PARTITIONS (1U << 2)
-/** KBDUS_DEVICE_RECOVERABLE - outlives its driver; EOPNOTSUPP for now. */
+/**
+ * KBDUS_DEVICE_RECOVERABLE - outlives its driver: once the disk is usable, a
+ * driver that is lost leaves it waiting for the next one.
+ */
 #define KBDUS_DEVICE_RECOVERABLE (1U << 3)
+/** KBDUS_DEVICE_SUPERVISED - somebody restarts the driver; for display. */
+#define KBDUS_DEVICE_SUPERVISED (1U << 4)
+
+/**
+ * enum kbdus_on_hang - what becomes of the requests of a driver that hangs
+ * @KBDUS_ON_HANG_ERROR: they fail with ETIMEDOUT
+ * @KBDUS_ON_HANG_RESTART: they wait for the next driver, for the recovery
+ *	timeout
+ * @KBDUS_ON_HANG_HOLD: they wait for the next driver, however long
+ *
+ * In each case the driver is killed first, and nothing is done with what it
+ * holds until its last thread is gone. The last two are for recoverable
+ * devices.
+ */
+enum kbdus_on_hang {
+	KBDUS_ON_HANG_ERROR,
+	KBDUS_ON_HANG_RESTART,
+	KBDUS_ON_HANG_HOLD
+};
 
 /**
  * struct kbdus_attributes - what a device is
@@ -228,7 +263,12 @@ struct kbdus_exchange {
  *	%KBDUS_DEFAULT_DEPTH
  * @timeout_ms: a driver that completes nothing for this long, while a request
  *	is older than it, is killed; 1000 or more, 0: never
- * @recovery_timeout_ms: 0 (for recoverable devices)
+ * @recovery_timeout_ms: recoverable: after so long without a driver, what
+ *	waits fails with ETIMEDOUT, and so does what comes, until there is one
+ *	again; 1000 or more, 0: never. Not recoverable: 0
+ * @on_hang: enum kbdus_on_hang
+ * @read_retries: how often a read that failed with EIO is sent again, up to
+ *	%KBDUS_MAX_RETRIES
  * @reserved: 0
  * @driver: name of the driver, printable ASCII, NUL-terminated
  * @backing: what is behind it, for people; NUL-terminated, may be empty
@@ -247,7 +287,9 @@ struct kbdus_attributes {
 	__u32 queue_depth;
 	__u32 timeout_ms;
 	__u32 recovery_timeout_ms;
-	__u64 reserved[4];
+	__u32 on_hang;
+	__u32 read_retries;
+	__u64 reserved[3];
 	char driver[KBDUS_NAME_SIZE];
 	char backing[KBDUS_BACKING_SIZE];
 };
@@ -274,8 +316,7 @@ struct kbdus_version {
  * On a plain control file with CAP_SYS_ADMIN (EPERM). The device is not
  * visible yet; closing the file, or the end of the process, removes it.
  * Errors: EPROTO, EINVAL (an attribute, named in the debug log), EBUSY (the
- * file has a device already), EOPNOTSUPP (recoverable), ENOSPC
- * (%KBDUS_MAX_DEVICES exist), ENOMEM.
+ * file has a device already), ENOSPC (%KBDUS_MAX_DEVICES exist), ENOMEM.
  */
 struct kbdus_create {
 	__u32 abi;
@@ -295,7 +336,7 @@ struct kbdus_create {
  * struct kbdus_attach - argument of KBDUS_ATTACH
  * @abi: %KBDUS_ABI; another one is refused with EPROTO
  * @flags: KBDUS_ATTACH_*
- * @id: the device that this file created
+ * @id: the device
  * @buffers: address of queue_depth x @buffer_size bytes of payload buffers,
  *	page-aligned; tag t has the one at @buffers + t x @buffer_size
  * @buffer_size: bytes, a multiple of the page size, at least the device's
@@ -303,11 +344,22 @@ struct kbdus_create {
  *	%KBDUS_ATTACH_GET is needed, and BUFFER and GET without @addr are
  *	refused
  * @reserved: 0
- * @reserved2: 0
+ * @attributes: 0 on the file that created the device; else the address of a
+ *	struct kbdus_attributes that says what the new driver is
  *
- * Makes the calling process (thread group) the driver of the device. Errors:
- * EPROTO, EINVAL, EFAULT (not user addresses), ENODEV (not this file's
- * device), EBUSY (it has a driver), ENOMEM.
+ * Makes the calling process (thread group) the driver of a new device, on the
+ * file that created it; or the candidate that is to take a device over, on a
+ * plain control file with CAP_SYS_ADMIN (EPERM).
+ *
+ * A candidate must be able to do all that the device promises its clients:
+ * same size and logical block size, at least its operations (what it has
+ * beyond them is not used), limits, and queue depth; else EINVAL. Once it has
+ * taken over, driver, backing, both timeouts, on_hang, read_retries and the
+ * flags RECOVERABLE and SUPERVISED are the candidate's; the rest stays.
+ *
+ * Errors: EPROTO, EINVAL, EFAULT, ENODEV (no such device, or not this file's),
+ * EBUSY (it has a driver, or is being taken over already, or not started yet),
+ * ESHUTDOWN (it is being destroyed), ENOMEM.
  */
 struct kbdus_attach {
 	__u32 abi;
@@ -316,7 +368,7 @@ struct kbdus_attach {
 	__u64 buffers;
 	__u32 buffer_size;
 	__u32 reserved;
-	__u64 reserved2;
+	__u64 attributes;
 };
 
 /**
@@ -350,9 +402,10 @@ struct kbdus_queue_new {
  * KBDUS_TERMINATE refuses new opens, flushes, and tells the driver to finish
  * what it has and to leave; it does not wait for that. KBDUS_DESTROY does the
  * same and returns when the disk is gone. With CAP_SYS_ADMIN (EPERM). Errors:
- * EINVAL, ENODEV (no such device), EBUSY (open; nothing was changed), the
- * errno of a failed flush (nothing was changed), EINTR and ETIMEDOUT (the
- * driver was told, and the device goes once it leaves).
+ * EINVAL, ENODEV (no such device), EBUSY (open), EAGAIN (being taken over, and
+ * not by force), ENOTCONN (there is no driver to flush, and not NO_FLUSH), the
+ * errno of a failed flush: nothing was changed; EINTR and ETIMEDOUT: the driver
+ * was told, and the device goes once it leaves.
  */
 struct kbdus_terminate {
 	__u64 id;
@@ -366,12 +419,30 @@ struct kbdus_terminate {
  * @KBDUS_STATE_LIVE: the disk is there and a driver serves it
  * @KBDUS_STATE_ENDING: the driver was told to leave
  * @KBDUS_STATE_DEAD: the driver is gone, the disk goes
+ * @KBDUS_STATE_WAITING: the disk is there and has no driver; requests wait
  */
 enum kbdus_state {
 	KBDUS_STATE_NEW,
 	KBDUS_STATE_LIVE,
 	KBDUS_STATE_ENDING,
-	KBDUS_STATE_DEAD
+	KBDUS_STATE_DEAD,
+	KBDUS_STATE_WAITING
+};
+
+/**
+ * enum kbdus_reason - why the last driver left
+ * @KBDUS_REASON_NONE: none has left yet
+ * @KBDUS_REASON_EXITED: its process ended, or was killed
+ * @KBDUS_REASON_HUNG: it did nothing for the timeout, and was killed
+ * @KBDUS_REASON_CLOSED: it closed its session
+ * @KBDUS_REASON_REPLACED: another one took over
+ */
+enum kbdus_reason {
+	KBDUS_REASON_NONE,
+	KBDUS_REASON_EXITED,
+	KBDUS_REASON_HUNG,
+	KBDUS_REASON_CLOSED,
+	KBDUS_REASON_REPLACED
 };
 
 /**
@@ -381,7 +452,9 @@ enum kbdus_state {
  * @pid: out: the driver's process in the caller's pid namespace; 0: none, or
  *	not visible there
  * @openers: out: how many times the disk and its partitions are open
- * @reserved: 0
+ * @reason: out: enum kbdus_reason
+ * @sessions: out: how many drivers it has had
+ * @completed: out: how many requests were answered with success
  * @attributes: out
  *
  * Errors: EINVAL, ENODEV (no such device).
@@ -391,7 +464,9 @@ struct kbdus_info {
 	__u32 state;
 	__s32 pid;
 	__u32 openers;
-	__u32 reserved;
+	__u32 reason;
+	__u64 sessions;
+	__u64 completed;
 	struct kbdus_attributes attributes;
 };
 
@@ -403,10 +478,19 @@ struct kbdus_info {
 #define KBDUS_ATTACH _IOWR(KBDUS_IOC_MAGIC, 2, struct kbdus_attach)
 #define KBDUS_QUEUE _IOWR(KBDUS_IOC_MAGIC, 3, struct kbdus_queue_new)
 /**
- * KBDUS_START - on a session, by its process: add the disk, scan partitions,
- * and return once it is usable. Workers must be serving, since the scan reads.
- * No argument. Errors: EPERM, ENODEV (not attached, or ended), EBUSY
- * (started already), EINTR (the scan goes on; the disk is usable).
+ * KBDUS_START - on a session, by its process, while its workers are serving.
+ * No argument. On the session that created the device: add the disk, scan
+ * partitions, and return once it is usable. Errors: EPERM, ENODEV (not
+ * attached, or ended), EBUSY (started already), EINTR (the scan goes on; the
+ * disk is usable).
+ *
+ * On a candidate's: take the device over. Requests wait while the old driver
+ * finishes what it has and is flushed; then it is told to leave, and they go
+ * to the new one. A driver that is lost is waited for until its last thread is
+ * gone. Errors: EPERM, ENODEV (the device is gone), ESHUTDOWN (being
+ * destroyed), EINTR (may be called again), ECANCELED and what the old driver's
+ * flush failed with. With any of them the old driver serves on; after all but
+ * EINTR this session has ended.
  */
 #define KBDUS_START _IO(KBDUS_IOC_MAGIC, 4)
 #define KBDUS_EXCHANGE _IOWR(KBDUS_IOC_MAGIC, 5, struct kbdus_exchange)

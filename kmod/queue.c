@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * queue.c - sessions, and the EXCHANGE of completions against requests.
+ * queue.c - the EXCHANGE of completions against requests.
  *
  * A completion is applied in four steps, a chunk of them at a time so that
  * the lock is taken twice for many: pin the requests (lock), move payloads
@@ -13,89 +13,11 @@
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "internal.h"
 
 #define CHUNK 32
-
-/* --- sessions ----------------------------------------------------------- */
-
-struct kbdus_session *kbdus_session_new(struct kbdus_dev *dev)
-{
-	struct kbdus_session *session = kzalloc(sizeof(*session), GFP_KERNEL);
-
-	if (!session)
-		return NULL;
-	kref_init(&session->ref);
-	kref_get(&dev->ref);
-	session->dev = dev;
-	session->tgid = get_pid(task_tgid(current));
-	mmgrab(current->mm);
-	session->mm = current->mm;
-	return session;
-}
-
-static void session_free(struct kref *ref)
-{
-	struct kbdus_session *session =
-		container_of(ref, struct kbdus_session, ref);
-
-	put_pid(session->tgid);
-	mmdrop(session->mm);
-	kbdus_dev_put(session->dev);
-	kfree(session);
-}
-
-void kbdus_session_put(struct kbdus_session *session)
-{
-	kref_put(&session->ref, session_free);
-}
-
-bool kbdus_session_is_owner(const struct kbdus_session *session)
-{
-	return task_tgid(current) == session->tgid &&
-	       current->mm == session->mm;
-}
-
-bool kbdus_session_is_lost(const struct kbdus_session *session)
-{
-	struct task_struct *task;
-	struct mm_struct *mm;
-	bool is_lost = true;
-
-	rcu_read_lock();
-	task = pid_task(session->tgid, PIDTYPE_TGID);
-	if (task) {
-		/* a leader that exited before its threads has no mm */
-		mm = READ_ONCE(task->mm);
-		is_lost =
-			(READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT) ||
-			!atomic_read(&task->signal->live) ||
-			(mm && mm != session->mm);
-	}
-	rcu_read_unlock();
-	return is_lost;
-}
-
-void kbdus_session_end(struct kbdus_session *session, int error)
-{
-	struct kbdus_dev *dev = session->dev;
-
-	spin_lock(&dev->lock);
-	if (!session->is_ended) {
-		session->is_ended = true;
-		kbdus_dev_kill(dev, error);
-	}
-	spin_unlock(&dev->lock);
-}
-
-void kbdus_session_kill(struct kbdus_session *session, int error)
-{
-	kbdus_session_end(session, error);
-	kill_pid(session->tgid, SIGKILL, 1);
-}
 
 /* --- completions -------------------------------------------------------- */
 
@@ -164,6 +86,18 @@ static int completion_check(const struct kbdus_session *session,
 	return completion_check_how(session, c, op);
 }
 
+/*
+ * The request that a completion names. The handover's flush is alone with the
+ * driver, and has a tag of the others.
+ */
+static struct kbdus_req *dev_named_req(struct kbdus_dev *dev,
+				       const struct kbdus_completion *c)
+{
+	if (unlikely(dev->handover_flush.state != KBDUS_REQ_FREE) && !c->tag)
+		return &dev->handover_flush;
+	return &dev->reqs[c->tag];
+}
+
 static int completion_pin(struct kbdus_session *session,
 			  const struct kbdus_completion *c,
 			  struct kbdus_req **out)
@@ -175,7 +109,7 @@ static int completion_pin(struct kbdus_session *session,
 	if (c->flags || c->file || c->reserved || c->reserved2 ||
 	    c->tag >= dev->attributes.queue_depth)
 		return -EINVAL;
-	req = &dev->reqs[c->tag];
+	req = dev_named_req(dev, c);
 	if (req->state == KBDUS_REQ_COPYING)
 		return -EBUSY;
 	if (req->state != KBDUS_REQ_DELIVERED)
@@ -212,9 +146,11 @@ static int chunk_pin(struct kbdus_session *session, struct chunk *chunk)
 	u32 i = 0;
 
 	spin_lock(&dev->lock);
-	dev->n_arriving += chunk->is_arrival;
-	if (session->is_ended)
+	session->n_arriving += chunk->is_arrival;
+	if (unlikely(session->is_ended || dev->state == KBDUS_STATE_DEAD))
 		error = -ENODEV;
+	else if (unlikely(dev->session != session))
+		error = -ESTALE;
 	while (i < chunk->n && !error) {
 		error = completion_pin(session, &chunk->completions[i],
 				       &chunk->reqs[i]);
@@ -270,6 +206,35 @@ static bool completion_is_last(const struct kbdus_completion *c,
 	return c->result || req->step + 1 == req->n_steps;
 }
 
+/*
+ * Is the failure of this request not its end? A merge comes apart, so that
+ * only the guilty bio fails; a read may be tried again. Writes and flushes are
+ * not: an error is told once, and success afterwards would hide it.
+ */
+static bool completion_is_resent(const struct kbdus_dev *dev,
+				 const struct kbdus_completion *c,
+				 const struct kbdus_req *req)
+{
+	u8 op = req_op(req);
+
+	if (likely(!c->result))
+		return false;
+	if (req->merged)
+		return op == KBDUS_OP_READ || op == KBDUS_OP_WRITE;
+	return c->result == -EIO && op == KBDUS_OP_READ &&
+	       req->retries < dev->attributes.read_retries;
+}
+
+/* Does the completion end the request, that is, its bios? */
+static bool completion_is_end(const struct kbdus_dev *dev,
+			      const struct kbdus_completion *c,
+			      const struct kbdus_req *req)
+{
+	return c->how != KBDUS_HOW_GET && completion_is_last(c, req) &&
+	       !completion_is_resent(dev, c, req) &&
+	       req != &dev->handover_flush;
+}
+
 /* Return: why not all that were pinned were moved, or 0. */
 static int chunk_move(struct kbdus_session *session, struct chunk *chunk)
 {
@@ -286,7 +251,8 @@ static int chunk_move(struct kbdus_session *session, struct chunk *chunk)
 	return error;
 }
 
-static void chunk_end_bios(const struct chunk *chunk)
+static void chunk_end_bios(const struct kbdus_dev *dev,
+			   const struct chunk *chunk)
 {
 	u32 i;
 
@@ -294,8 +260,7 @@ static void chunk_end_bios(const struct chunk *chunk)
 	for (i = 0; i < chunk->n_moved; i++) {
 		const struct kbdus_completion *c = &chunk->completions[i];
 
-		if (c->how != KBDUS_HOW_GET &&
-		    completion_is_last(c, chunk->reqs[i]))
+		if (completion_is_end(dev, c, chunk->reqs[i]))
 			kbdus_req_finish(chunk->reqs[i], c->result);
 	}
 	local_bh_enable();
@@ -322,6 +287,28 @@ static void req_next_step(struct kbdus_dev *dev, struct kbdus_req *req)
 	dev->n_pending++;
 }
 
+/* Bio by bio, each on its own, before what is pending. */
+static void req_resend(struct kbdus_dev *dev, struct kbdus_req *req)
+{
+	struct kbdus_req *part;
+
+	if (!req->merged)
+		req->retries++;
+	for (part = req; part; part = part->merged)
+		part->is_single = true;
+	kbdus_req_requeue(dev, req);
+}
+
+static void dev_end_handover_flush(struct kbdus_dev *dev, int error)
+{
+	dev->handover_flush.state = KBDUS_REQ_FREE;
+	if (dev->handover == KBDUS_HANDOVER_FLUSH) {
+		dev->handover = KBDUS_HANDOVER_DONE;
+		dev->handover_error = error;
+	}
+	wake_up_all(&dev->handover_wait);
+}
+
 /* Return: how many requests it gave back (one for each merge). */
 static u32 completion_retire(struct kbdus_dev *dev,
 			     const struct kbdus_completion *c,
@@ -333,6 +320,15 @@ static u32 completion_retire(struct kbdus_dev *dev,
 	}
 	if (!c->result)
 		dev_count(dev, req);
+	if (completion_is_resent(dev, c, req)) {
+		req_resend(dev, req);
+		return 0;
+	}
+	kbdus_req_return(dev, req);
+	if (unlikely(req == &dev->handover_flush)) {
+		dev_end_handover_flush(dev, c->result);
+		return 0;
+	}
 	if (!completion_is_last(c, req)) {
 		req_next_step(dev, req);
 		return 0;
@@ -341,29 +337,37 @@ static u32 completion_retire(struct kbdus_dev *dev,
 	return 1;
 }
 
-/* An exchange that announced its fetch and failed: wake somebody instead. */
-static struct task_struct *dev_arrival_failed(struct kbdus_dev *dev)
+/* Somebody has to look for requests, and it will not be the current thread. */
+static struct task_struct *dev_other_worker(struct kbdus_dev *dev)
 {
-	dev->n_arriving--;
 	return list_empty(&dev->pending) ? NULL : kbdus_dev_pop_idle(dev);
 }
 
 /* One lock for the chunk; what was pinned but not moved stays delivered. */
-static void chunk_retire(struct kbdus_dev *dev, const struct chunk *chunk)
+static void chunk_retire(struct kbdus_session *session,
+			 const struct chunk *chunk)
 {
+	struct kbdus_dev *dev = session->dev;
 	struct task_struct *task = NULL;
+	bool was_blocked;
 	u32 i, n_free = 0;
 
 	rcu_read_lock();
 	spin_lock(&dev->lock);
+	was_blocked = dev->n_suspect ||
+		      dev->handover_flush.state != KBDUS_REQ_FREE;
 	for (i = 0; i < chunk->n_moved; i++)
 		n_free += completion_retire(dev, &chunk->completions[i],
 					    chunk->reqs[i]);
 	for (; i < chunk->n_pinned; i++)
 		chunk->reqs[i]->state = KBDUS_REQ_DELIVERED;
 	dev->last_progress = jiffies;
-	if (chunk->is_arrival && chunk->n_moved < chunk->n)
-		task = dev_arrival_failed(dev);
+	if (chunk->is_arrival && chunk->n_moved < chunk->n) {
+		session->n_arriving--;
+		task = dev_other_worker(dev);
+	} else if (unlikely(was_blocked) && !chunk->is_arrival) {
+		task = dev_other_worker(dev);
+	}
 	if (unlikely(dev->state == KBDUS_STATE_DEAD))
 		wake_up(&dev->unpin_wait);
 	spin_unlock(&dev->lock);
@@ -380,8 +384,8 @@ static int chunk_apply(struct kbdus_session *session, struct chunk *chunk)
 	int pin_error = chunk_pin(session, chunk);
 	int move_error = chunk_move(session, chunk);
 
-	chunk_end_bios(chunk);
-	chunk_retire(session->dev, chunk);
+	chunk_end_bios(session->dev, chunk);
+	chunk_retire(session, chunk);
 	return move_error ? move_error : pin_error;
 }
 
@@ -436,7 +440,7 @@ static bool req_can_merge(const struct kbdus_dev *dev,
 {
 	u8 op = req_op(first);
 
-	if (req_op(second) != op || first->attempt || second->attempt ||
+	if (req_op(second) != op || first->is_single || second->is_single ||
 	    first->step + 1 != first->n_steps ||
 	    second->step + 1 != second->n_steps)
 		return false;
@@ -447,13 +451,25 @@ static bool req_can_merge(const struct kbdus_dev *dev,
 	       first->total + second->len <= dev->attributes.max_io;
 }
 
+/*
+ * A driver was lost with some requests: they are alone with the next one until
+ * each has ended, so that one that kills drivers does not take others along.
+ */
+static bool dev_may_take(const struct kbdus_dev *dev,
+			 const struct kbdus_req *req)
+{
+	return !dev->is_alone && (!req->attempt || !dev->n_lent);
+}
+
 static struct kbdus_req *dev_take_one(struct kbdus_dev *dev)
 {
 	struct kbdus_req *req, *last, *next;
 
 	req = list_first_entry_or_null(&dev->pending, struct kbdus_req, link);
-	if (!req)
+	if (!req || (unlikely(dev->n_suspect) && !dev_may_take(dev, req)))
 		return NULL;
+	dev->n_lent++;
+	dev->is_alone = req->attempt;
 	list_del_init(&req->link);
 	dev->n_pending--;
 	req->generation = ++dev->generation;
@@ -501,38 +517,65 @@ struct batch {
 	struct kbdus_request out[CHUNK];
 };
 
+static void batch_add(struct kbdus_session *session, struct batch *batch,
+		      struct kbdus_req *req)
+{
+	req->state = session->wants_get ? KBDUS_REQ_DELIVERED :
+					  KBDUS_REQ_COPYING;
+	req_describe(session, req, &batch->out[batch->n]);
+	batch->reqs[batch->n++] = req;
+}
+
+/* Nothing new for a driver that is being replaced, but for its last flush. */
+static void batch_take_flush(struct kbdus_session *session, struct batch *batch)
+{
+	struct kbdus_dev *dev = session->dev;
+	struct kbdus_req *req = &dev->handover_flush;
+
+	if (req->state != KBDUS_REQ_PENDING)
+		return;
+	req->generation = ++dev->generation;
+	req->arrival = jiffies;
+	dev->n_lent++;
+	batch_add(session, batch, req);
+}
+
 static void batch_take(struct kbdus_session *session, u32 max,
 		       struct batch *batch)
 {
-	u8 state = session->wants_get ? KBDUS_REQ_DELIVERED : KBDUS_REQ_COPYING;
+	struct kbdus_dev *dev = session->dev;
 	struct kbdus_req *req;
 
 	batch->n = 0;
-	while (batch->n < max && (req = dev_take_one(session->dev))) {
-		req->state = state;
-		req_describe(session, req, &batch->out[batch->n]);
-		batch->reqs[batch->n++] = req;
+	/* the candidate's workers wait here too */
+	if (unlikely(dev->session != session))
+		return;
+	if (unlikely(dev->handover ||
+		     dev->handover_flush.state != KBDUS_REQ_FREE)) {
+		batch_take_flush(session, batch);
+		return;
 	}
+	while (batch->n < max && (req = dev_take_one(dev)))
+		batch_add(session, batch, req);
 }
 
 /* More work than one worker takes: the next sleeper is woken by this one. */
 static struct task_struct *dev_next_worker(struct kbdus_dev *dev)
 {
-	if (list_empty(&dev->pending))
-		return NULL;
-	return kbdus_dev_pop_idle(dev);
+	return unlikely(dev->is_alone) ? NULL : dev_other_worker(dev);
 }
 
 /* One busy waiter a device: it saves a sleep and a wake-up at low depth. */
-static void dev_poll(struct kbdus_dev *dev, u32 poll_us)
+static void session_poll(struct kbdus_session *session, u32 poll_us)
 {
+	struct kbdus_dev *dev = session->dev;
 	u64 end = local_clock() + (u64)poll_us * NSEC_PER_USEC;
 
 	while (list_empty_careful(&dev->pending) && !need_resched() &&
 	       !signal_pending(current) && local_clock() < end)
 		cpu_relax();
 	spin_lock(&dev->lock);
-	dev->is_polled = false;
+	session->is_polled = false;
 	spin_unlock(&dev->lock);
 }
 
@@ -548,8 +591,12 @@ static int queue_look(struct kbdus_session *session, struct kbdus_exchange *x,
 	struct kbdus_dev *dev = session->dev;
 
 	list_del_init(&idle->link);
-	if (session->is_ended)
+	if (unlikely(session->is_ended || dev->state == KBDUS_STATE_DEAD))
 		return -ENODEV;
+	if (unlikely(session->is_replaced)) {
+		x->flags |= KBDUS_EXCHANGE_TERMINATE | KBDUS_EXCHANGE_REPLACED;
+		return 0;
+	}
 	batch_take(session, min_t(u32, x->max_requests, CHUNK), batch);
 	if (batch->n)
 		return 1;
@@ -561,11 +608,11 @@ static int queue_look(struct kbdus_session *session, struct kbdus_exchange *x,
 		return 0;
 	if (signal_pending(current))
 		return -EINTR;
-	if (may_poll && !dev->is_polled) {
-		dev->is_polled = true;
+	if (may_poll && !session->is_polled) {
+		session->is_polled = true;
 		return -EINPROGRESS;
 	}
-	list_add(&idle->link, &dev->idle);
+	list_add(&idle->link, &session->idle);
 	set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
 	return -EAGAIN;
 }
@@ -585,7 +632,7 @@ static int queue_wait(struct kbdus_session *session, struct kbdus_exchange *x,
 
 		rcu_read_lock();
 		spin_lock(&dev->lock);
-		dev->n_arriving -= is_arrival;
+		session->n_arriving -= is_arrival;
 		is_arrival = false;
 		ret = queue_look(session, x, batch, &idle, may_poll);
 		if (ret > 0)
@@ -598,7 +645,7 @@ static int queue_wait(struct kbdus_session *session, struct kbdus_exchange *x,
 		if (ret == -EAGAIN) {
 			schedule();
 		} else if (ret == -EINPROGRESS) {
-			dev_poll(dev, x->poll_us);
+			session_poll(session, x->poll_us);
 			may_poll = false;
 		} else {
 			return ret;
@@ -730,7 +777,7 @@ static int exchange_run(struct kbdus_session *session, struct kbdus_exchange *x)
 		ret = exchange_fetch(session, x);
 	/* do not wait for the last thread to leave: it may wait for us */
 	if (ret && fatal_signal_pending(current))
-		kbdus_session_end(session, -EIO);
+		kbdus_session_end(session, KBDUS_REASON_EXITED);
 	return ret;
 }
 

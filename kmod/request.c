@@ -57,13 +57,24 @@ static void req_init(struct kbdus_req *req, struct bio *bio, enum kbdus_op op)
 	req->off = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	req->len = bio->bi_iter.bi_size;
 	req->total = req->len;
-	req->attempt = 0;
 	req->arrival = jiffies;
 	req_plan(req, bio, op);
 	req->is_accounted =
 		req->len && blk_queue_io_stat(bio->bi_bdev->bd_disk->queue);
 	if (req->is_accounted)
 		req->acct_start = bio_start_io_acct(bio);
+}
+
+static void req_take(struct kbdus_dev *dev, struct kbdus_req *req)
+{
+	dev->free = req->merged;
+	req->state = KBDUS_REQ_PENDING;
+	req->seq = ++dev->seq;
+	req->attempt = 0;
+	req->deaths = 0;
+	req->retries = 0;
+	req->is_single = false;
+	dev->n_used++;
 }
 
 /* Return: a request in state PENDING, NULL when all are in use, or an error. */
@@ -74,11 +85,10 @@ static struct kbdus_req *req_try_get(struct kbdus_dev *dev)
 	spin_lock(&dev->lock);
 	if (likely(dev->state == KBDUS_STATE_LIVE)) {
 		req = dev->free;
-		if (req) {
-			dev->free = req->merged;
-			req->state = KBDUS_REQ_PENDING;
-			dev->n_used++;
-		}
+		if (req && likely(!dev->is_failing))
+			req_take(dev, req);
+		else if (dev->is_failing)
+			req = ERR_PTR(-ETIMEDOUT);
 	}
 	spin_unlock(&dev->lock);
 	return req;
@@ -101,37 +111,30 @@ void kbdus_dev_wake_submitters(struct kbdus_dev *dev, unsigned int n)
 		wake_up_nr(&dev->depth_wait, n);
 }
 
-void kbdus_dev_wake_all(struct kbdus_dev *dev)
-{
-	struct kbdus_idle *idle, *next;
-
-	list_for_each_entry_safe(idle, next, &dev->idle, link) {
-		list_del_init(&idle->link);
-		wake_up_process(idle->task);
-	}
-}
-
 struct task_struct *kbdus_dev_pop_idle(struct kbdus_dev *dev)
 {
+	struct kbdus_session *session = dev->session;
 	struct kbdus_idle *idle;
 
-	if (dev->is_polled || dev->n_arriving)
+	if (unlikely(!session) || session->is_polled || session->n_arriving)
 		return NULL;
-	idle = list_first_entry_or_null(&dev->idle, struct kbdus_idle, link);
+	idle = list_first_entry_or_null(&session->idle, struct kbdus_idle,
+					link);
 	if (!idle)
 		return NULL;
 	list_del_init(&idle->link);
 	return idle->task;
 }
 
-static void dev_fail_list(struct kbdus_dev *dev, struct list_head *reqs)
+void kbdus_dev_fail_list(struct kbdus_dev *dev, struct list_head *reqs,
+			 int error)
 {
 	struct kbdus_req *req, *next;
 	unsigned int n = 0;
 
 	local_bh_disable();
 	list_for_each_entry(req, reqs, link)
-		kbdus_req_finish(req, dev->end_error);
+		kbdus_req_finish(req, error);
 	local_bh_enable();
 	spin_lock(&dev->lock);
 	list_for_each_entry_safe(req, next, reqs, link) {
@@ -145,13 +148,16 @@ static void dev_fail_list(struct kbdus_dev *dev, struct list_head *reqs)
 static void dev_enqueue(struct kbdus_dev *dev, struct list_head *reqs, u32 n)
 {
 	struct task_struct *task = NULL;
-	bool is_dead;
+	int error = 0;
 
 	/* a worker may leave and exit as soon as the lock is dropped */
 	rcu_read_lock();
 	spin_lock(&dev->lock);
-	is_dead = dev->state == KBDUS_STATE_DEAD;
-	if (likely(!is_dead)) {
+	if (unlikely(dev->state == KBDUS_STATE_DEAD))
+		error = dev->end_error;
+	else if (unlikely(dev->is_failing))
+		error = -ETIMEDOUT;
+	if (likely(!error)) {
 		list_splice_tail_init(reqs, &dev->pending);
 		dev->n_pending += n;
 		task = kbdus_dev_pop_idle(dev);
@@ -160,8 +166,8 @@ static void dev_enqueue(struct kbdus_dev *dev, struct list_head *reqs, u32 n)
 	if (task)
 		wake_up_process(task);
 	rcu_read_unlock();
-	if (unlikely(is_dead))
-		dev_fail_list(dev, reqs);
+	if (unlikely(error))
+		kbdus_dev_fail_list(dev, reqs, error);
 }
 
 static void req_unplug(struct blk_plug_cb *plug, bool from_schedule)
@@ -215,6 +221,26 @@ void kbdus_req_submit(struct kbdus_dev *dev, struct kbdus_req *req)
 	dev_enqueue(dev, &reqs, 1);
 }
 
+/* Errors that mean something to a client, or to a layer above. */
+static blk_status_t error_to_status(int error)
+{
+	if (likely(!error))
+		return BLK_STS_OK;
+	switch (error) {
+	case -ENOSPC:
+	case -ENOLINK:
+	case -ETIMEDOUT:
+	case -EREMOTEIO:
+	case -EBADE:
+	case -ENODATA:
+	case -EILSEQ:
+	case -EOPNOTSUPP:
+		return errno_to_blk_status(error);
+	default:
+		return BLK_STS_IOERR;
+	}
+}
+
 void kbdus_submit_bio(struct bio *bio)
 {
 	struct kbdus_dev *dev = bio->bi_bdev->bd_disk->private_data;
@@ -236,31 +262,12 @@ void kbdus_submit_bio(struct bio *bio)
 		return;
 	}
 	if (IS_ERR(req)) {
-		bio_io_error(bio);
+		bio->bi_status = error_to_status(PTR_ERR(req));
+		bio_endio(bio);
 		return;
 	}
 	req_init(req, bio, op);
 	kbdus_req_submit(dev, req);
-}
-
-/* Errors that mean something to a client, or to a layer above. */
-static blk_status_t error_to_status(int error)
-{
-	if (likely(!error))
-		return BLK_STS_OK;
-	switch (error) {
-	case -ENOSPC:
-	case -ENOLINK:
-	case -ETIMEDOUT:
-	case -EREMOTEIO:
-	case -EBADE:
-	case -ENODATA:
-	case -EILSEQ:
-	case -EOPNOTSUPP:
-		return errno_to_blk_status(error);
-	default:
-		return BLK_STS_IOERR;
-	}
 }
 
 static void req_finish_bios(struct kbdus_req *req, int error)
@@ -293,14 +300,27 @@ void kbdus_req_release(struct kbdus_dev *dev, struct kbdus_req *req)
 	lockdep_assert_held(&dev->lock);
 	for (; req; req = next) {
 		next = req->merged;
+		if (unlikely(req->attempt))
+			dev->n_suspect--;
 		req->state = KBDUS_REQ_FREE;
 		req->merged = dev->free;
 		dev->free = req;
 		dev->n_used--;
 	}
 	/* a driver that was told to leave waits for the last request */
-	if (unlikely(dev->state == KBDUS_STATE_ENDING && !dev->n_used))
-		kbdus_dev_wake_all(dev);
+	if (unlikely(dev->state == KBDUS_STATE_ENDING && !dev->n_used) &&
+	    dev->session)
+		kbdus_session_wake_all(dev->session);
+}
+
+void kbdus_req_return(struct kbdus_dev *dev, struct kbdus_req *req)
+{
+	lockdep_assert_held(&dev->lock);
+	dev->n_lent--;
+	if (unlikely(req->attempt))
+		dev->is_alone = false;
+	if (unlikely(dev->handover) && !dev->n_lent)
+		wake_up_all(&dev->handover_wait);
 }
 
 /* The whole of a merge goes back as it came: bio by bio, in order. */
@@ -309,7 +329,13 @@ void kbdus_req_requeue(struct kbdus_dev *dev, struct kbdus_req *req)
 	struct list_head *after = &dev->pending;
 	struct kbdus_req *next;
 
-	lockdep_assert_held(&dev->lock);
+	kbdus_req_return(dev, req);
+	if (unlikely(req == &dev->handover_flush)) {
+		req->state = dev->handover == KBDUS_HANDOVER_FLUSH ?
+				     KBDUS_REQ_PENDING :
+				     KBDUS_REQ_FREE;
+		return;
+	}
 	for (; req; req = next) {
 		next = req->merged;
 		req->merged = NULL;
@@ -354,7 +380,7 @@ void kbdus_dev_fail_all(struct kbdus_dev *dev)
 		if (list_empty(&reqs) && is_pinned)
 			schedule();
 		finish_wait(&dev->unpin_wait, &wait);
-		dev_fail_list(dev, &reqs);
+		kbdus_dev_fail_list(dev, &reqs, dev->end_error);
 		INIT_LIST_HEAD(&reqs);
 	} while (is_pinned);
 	wake_up_all(&dev->depth_wait);
