@@ -111,7 +111,8 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/dev.c \
-	src/module.c src/control.c src/reclaim.c src/privilege.c src/backing.c \
+	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
+	src/privilege.c src/backing.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c

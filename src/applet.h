@@ -6,6 +6,8 @@
 #ifndef BDUS_APPLET_H
 #define BDUS_APPLET_H
 
+#include <stdbool.h>
+
 #include "opt.h"
 
 /**
@@ -14,6 +16,8 @@
  * @summary: one line for --list-full and help, lower case, no full stop
  * @operands: synopsis of what follows the options, e.g. "DEV|ID...", or ""
  * @opts: its options, or NULL
+ * @takes_command: its options end at the first operand, since what follows is
+ *	another command; they are all switches
  * @opts_size: size of the structure that @opts fills
  * @run: does the work; @opts is that structure, filled; returns the exit code
  */
@@ -23,6 +27,7 @@ struct applet {
 	const char *operands;
 	const struct opt *opts;
 	size_t opts_size;
+	bool takes_command;
 	int (*run)(void *opts, int argc, char **argv);
 };
 

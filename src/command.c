@@ -8,7 +8,7 @@
 
 #include "msg.h"
 #include "nearest.h"
-#include "runtime.h"
+#include "options.h"
 
 #define COMMAND_SUGGESTIONS 3
 
@@ -88,7 +88,7 @@ void command_groups(const struct command *command,
 						  .opts = command->opts };
 	if (command->driver != NULL)
 		groups[n++] = (struct opt_group){ .title = "Common options",
-						  .opts = runtime_opts() };
+						  .opts = options_table() };
 	groups[n] = (struct opt_group){ .title = n == 0 ? "Options" : NULL,
 					.opts = help_opts };
 	groups[n + 1] = (struct opt_group){ .opts = NULL };

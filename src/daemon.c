@@ -125,7 +125,7 @@ int daemon_fork(struct daemon *daemon, int *code)
 int daemon_write_pidfile(struct daemon *daemon, const char *path)
 {
 	char text[32];
-	int length = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	int length = snprintf(text, sizeof(text), "%ld\n", (long)daemon->main_pid);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int error;
 
@@ -146,15 +146,29 @@ int daemon_write_pidfile(struct daemon *daemon, const char *path)
 	return error;
 }
 
+/* A driver that replaced this one may have written its own there. */
+static bool daemon_owns_pidfile(const struct daemon *daemon)
+{
+	FILE *file = fopen(daemon->pidfile, "re");
+	long pid = 0;
+	bool is_ours;
+
+	if (file == NULL)
+		return false;
+	is_ours = fscanf(file, "%ld", &pid) == 1 && pid == daemon->main_pid;
+	fclose(file);
+	return is_ours;
+}
+
 void daemon_remove_pidfile(struct daemon *daemon)
 {
-	if (daemon->pidfile != NULL)
+	if (daemon->pidfile != NULL && daemon_owns_pidfile(daemon))
 		unlink(daemon->pidfile);
 	free(daemon->pidfile);
 	daemon->pidfile = NULL;
 }
 
-static int daemon_detach(void)
+int daemon_detach(void)
 {
 	int null;
 
@@ -202,7 +216,7 @@ int daemon_ready(struct daemon *daemon, const char *path, int ready_fd)
 		return error;
 	daemon_tell_fd(ready_fd, line, length);
 	snprintf(line, sizeof(line), "READY=1\nMAINPID=%ld\nSTATUS=%s",
-		 (long)getpid(), path);
+		 (long)daemon->main_pid, path);
 	daemon_notify(line);
 	snprintf(line, sizeof(line), "%s\n", path);
 	error = daemon_write_all(out, line, length);

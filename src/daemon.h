@@ -13,11 +13,13 @@
  * struct daemon - how this process was started, and what it leaves around
  * @is_background: it was forked, and the parent waits for it
  * @parent: writing end of the pipe to the parent
+ * @main_pid: the process to be stopped by others
  * @pidfile: absolute path of the pid file, to be freed, or NULL
  */
 struct daemon {
 	bool is_background;
 	int parent;
+	pid_t main_pid;
 	char *pidfile;
 };
 
@@ -45,8 +47,15 @@ int daemon_fork(struct daemon *daemon, int *code);
  */
 int daemon_write_pidfile(struct daemon *daemon, const char *path);
 
-/** daemon_remove_pidfile - remove it again. */
+/** daemon_remove_pidfile - remove it, unless it is another process's now. */
 void daemon_remove_pidfile(struct daemon *daemon);
+
+/**
+ * daemon_detach - leave terminal, directory and standard streams
+ *
+ * Return: 0 or -errno.
+ */
+int daemon_detach(void);
 
 /**
  * daemon_ready - the device is usable: detach and tell it

@@ -12,9 +12,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kept.h"
 #include "module.h"
 #include "msg.h"
 #include "reclaim.h"
+#include "takeover.h"
 
 #define OP_BIT(op) (1U << (op))
 
@@ -31,6 +33,24 @@ const char *dev_operand(const struct dev *dev, int i)
 struct kbdus_attributes *dev_attrs(struct dev *dev)
 {
 	return &dev->attrs;
+}
+
+void *dev_kept_memory(const struct dev *dev)
+{
+	return dev->kept_memory;
+}
+
+int dev_keep(struct dev *dev, int fd)
+{
+	int error = kept_publish(fd);
+
+	dev->does_keep = error == 0;
+	return error;
+}
+
+int dev_kept(const struct dev *dev)
+{
+	return dev->has_kept ? KEPT_FD : -1;
 }
 
 static void dev_set_callbacks(struct dev *dev)
@@ -84,29 +104,74 @@ static int dev_check(const struct dev *dev)
 	return EXIT_USAGE;
 }
 
-int dev_open(struct dev *dev)
+static void dev_close_control(struct dev *dev)
+{
+	if (dev->control >= 0)
+		close(dev->control);
+	dev->control = -1;
+}
+
+/* What the old driver can tell, before it is too late. */
+static int dev_inherit(struct dev *dev)
+{
+	int code = EXIT_DONE;
+
+	if (!dev->is_rerun)
+		return EXIT_DONE;
+	if (dev->control < 0)
+		code = takeover_meet(dev);
+	if (code == EXIT_DONE && !dev->has_kept && dev->old.pid > 0)
+		dev->has_kept = kept_take(dev->old.pid) == 0;
+	return code;
+}
+
+static int dev_open_driver(struct dev *dev)
 {
 	int code;
 
 	dev_preset(dev);
 	code = dev->driver->open(dev);
-	if (code != EXIT_DONE)
+	/* the lock on a backing that is none of this driver's */
+	if (dev->has_kept && !dev->does_keep)
+		close(KEPT_FD);
+	dev->has_kept = false;
+	return code;
+}
+
+int dev_open(struct dev *dev)
+{
+	int code = dev_inherit(dev);
+
+	if (code == EXIT_DONE)
+		code = dev_open_driver(dev);
+	if (code != EXIT_DONE) {
+		dev_close_control(dev);
 		return code;
+	}
 	if (dev->attrs.logical_block_size == 0)
 		dev->attrs.logical_block_size = 512;
 	if (!(dev->attrs.ops & OP_BIT(KBDUS_OP_WRITE)))
 		dev->attrs.flags |= KBDUS_DEVICE_READ_ONLY;
 	code = dev_check(dev);
-	if (code != EXIT_DONE)
+	if (code == EXIT_DONE && dev->is_rerun)
+		code = takeover_check(dev);
+	if (code != EXIT_DONE) {
 		dev_close(dev);
+		dev_close_control(dev);
+	}
 	return code;
 }
 
 int dev_close(struct dev *dev)
 {
-	if (dev->driver->close == NULL)
-		return EXIT_DONE;
-	return dev->driver->close(dev);
+	int code = EXIT_DONE;
+
+	if (dev->driver->close != NULL)
+		code = dev->driver->close(dev);
+	if (dev->does_keep)
+		close(KEPT_FD);
+	dev->does_keep = false;
+	return code;
 }
 
 static int dev_create_failed(int error)
@@ -147,6 +212,14 @@ static int dev_create(struct dev *dev)
 	return EXIT_DONE;
 }
 
+/* A buffer takes any payload: data, or the argument of an ioctl. */
+static uint32_t dev_buffer_bytes(const struct dev *dev)
+{
+	uint32_t max = dev->attrs.max_io;
+
+	return max > KBDUS_IOCTL_MAX ? max : KBDUS_IOCTL_MAX + 1;
+}
+
 /* Buffers, bounded whatever the driver asks for. */
 static int dev_make_buffers(struct dev *dev, bool populate)
 {
@@ -156,7 +229,7 @@ static int dev_make_buffers(struct dev *dev, bool populate)
 	if (dev->driver->no_buffers)
 		return 0;
 	dev->buffer_size =
-		(uint32_t)((dev->attrs.max_io + page - 1) / page * page);
+		(uint32_t)((dev_buffer_bytes(dev) + page - 1) / page * page);
 	dev->buffers_size = (size_t)dev->attrs.queue_depth * dev->buffer_size;
 	dev->buffers = mmap(NULL, dev->buffers_size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -197,6 +270,7 @@ static int dev_become_driver(struct dev *dev)
 		.id = dev->id,
 		.buffers = (uintptr_t)dev->buffers,
 		.buffer_size = dev->buffer_size,
+		.attributes = dev->is_rerun ? (uintptr_t)&dev->attrs : 0,
 	};
 
 	return ioctl(dev->session, KBDUS_ATTACH, &attach) == 0 ? 0 : -errno;
@@ -232,16 +306,37 @@ static void dev_bound_depth(struct dev *dev)
 		dev->n_workers = attrs->queue_depth;
 }
 
+/* The files, and a device: a new one, or the one that is there. */
+static int dev_get_device(struct dev *dev)
+{
+	int code = EXIT_DONE;
+
+	if (dev->is_rerun)
+		takeover_adopt(dev);
+	else
+		code = module_open(&dev->control);
+	if (code == EXIT_DONE)
+		code = module_open(&dev->session);
+	if (code == EXIT_DONE && !dev->is_rerun)
+		code = dev_create(dev);
+	return code;
+}
+
+static void dev_attach_failed(const struct dev *dev, int error)
+{
+	if (dev->is_rerun)
+		takeover_explain(dev, error);
+	else
+		msg_error("cannot serve device %" PRIu64 ": %s", dev->id,
+			  strerror(-error));
+}
+
 int dev_attach(struct dev *dev, bool populate)
 {
 	int code, error;
 
 	dev_bound_depth(dev);
-	code = module_open(&dev->control);
-	if (code == EXIT_DONE)
-		code = module_open(&dev->session);
-	if (code == EXIT_DONE)
-		code = dev_create(dev);
+	code = dev_get_device(dev);
 	if (code != EXIT_DONE) {
 		dev->n_workers = 0;
 		return code;
@@ -255,9 +350,8 @@ int dev_attach(struct dev *dev, bool populate)
 		error = dev_make_workers(dev);
 	if (error == 0)
 		return EXIT_DONE;
-	msg_error("cannot serve device %" PRIu64 ": %s", dev->id,
-		  strerror(-error));
-	return EXIT_FAILED;
+	dev_attach_failed(dev, error);
+	return error == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
 }
 
 void dev_detach(struct dev *dev)
@@ -271,18 +365,23 @@ void dev_detach(struct dev *dev)
 		munmap(dev->buffers, dev->buffers_size);
 	if (dev->session >= 0)
 		close(dev->session);
-	if (dev->control >= 0)
-		close(dev->control);
+	dev_close_control(dev);
 	dev->workers = NULL;
 	dev->slots = NULL;
 	dev->buffers = NULL;
 	dev->session = -1;
-	dev->control = -1;
 }
 
 int dev_start(struct dev *dev)
 {
-	return ioctl(dev->session, KBDUS_START) == 0 ? 0 : -errno;
+	int error;
+
+	/* until it is ours, that there is nothing to serve is no loss */
+	atomic_store(&dev->is_lost, dev->is_rerun);
+	error = ioctl(dev->session, KBDUS_START) == 0 ? 0 : -errno;
+	if (error == 0)
+		atomic_store(&dev->is_lost, false);
+	return error;
 }
 
 void dev_abandon(struct dev *dev)

@@ -60,7 +60,12 @@ struct worker {
  * @priv: the driver's private structure
  * @operands: of the command line
  * @attrs: as the driver filled them in, then as the module chose
- * @id: valid once created
+ * @id: valid once created; set before dev_open() when it is taken over
+ * @is_rerun: the device exists, and is taken over from another driver
+ * @old: what it was then
+ * @has_kept: there is a kept descriptor (kept.h), from the driver before
+ * @does_keep: there is one, of this driver
+ * @kept_memory: see dev_kept_memory()
  * @control: a plain control file, -1 when there is none
  * @session: the session file, -1 when there is none
  * @buffers: payload buffers, or NULL
@@ -74,6 +79,7 @@ struct worker {
  * @poll_us: busy wait of a worker, microseconds
  * @serve: the driver's callbacks by enum kbdus_op
  * @was_refused: the kernel refused a completion, which is logged once
+ * @was_replaced: another driver took over; the device lives on
  * @is_lost: the session ended without the device being terminated
  */
 struct dev {
@@ -82,6 +88,11 @@ struct dev {
 	char **operands;
 	struct kbdus_attributes attrs;
 	uint64_t id;
+	bool is_rerun;
+	struct kbdus_info old;
+	bool has_kept;
+	bool does_keep;
+	void *kept_memory;
 	int control;
 	int session;
 	void *buffers;
@@ -95,6 +106,7 @@ struct dev {
 	unsigned int poll_us;
 	void (*serve[KBDUS_OP_COUNT])(struct io *io);
 	atomic_bool was_refused;
+	atomic_bool was_replaced;
 	atomic_bool is_lost;
 };
 
@@ -113,7 +125,8 @@ int dev_open(struct dev *dev);
 int dev_close(struct dev *dev);
 
 /**
- * dev_attach - create the device in the kernel and become its driver
+ * dev_attach - create the device in the kernel and become its driver, or
+ * become the candidate for the one that is taken over
  * @dev: opened
  * @populate: take the memory of the payload buffers at once
  *
@@ -132,7 +145,7 @@ int dev_attach(struct dev *dev, bool populate);
 void dev_detach(struct dev *dev);
 
 /**
- * dev_start - put the disk on show, while the workers serve
+ * dev_start - put the disk on show, or take it over, while the workers serve
  * @dev: attached
  *
  * May sleep long.

@@ -68,6 +68,8 @@ void io_done_zero(struct io *io);
  * @n_operands: how many operands it takes (a usage error otherwise)
  * @opts: its options, or NULL
  * @priv_size: size of its private structure, which @opts fills
+ * @kept_size: size of the memory of dev_kept_memory()
+ * @loses_content: its disk is empty when another process serves it
  * @no_buffers: answers reads and writes by address or zero only, so that the
  *	device needs no payload buffers
  * @open: check the options (dev_priv, dev_operand), acquire what is needed,
@@ -92,6 +94,8 @@ struct driver {
 	int n_operands;
 	const struct opt *opts;
 	size_t priv_size;
+	size_t kept_size;
+	bool loses_content;
 	bool no_buffers;
 	int (*open)(struct dev *dev);
 	int (*close)(struct dev *dev);
@@ -121,5 +125,35 @@ const char *dev_operand(const struct dev *dev, int i);
 
 /** dev_attrs - the device's attributes, to be filled by open. */
 struct kbdus_attributes *dev_attrs(struct dev *dev);
+
+/**
+ * dev_kept_memory - memory that outlives the driver where it is supervised
+ * @dev: the device
+ *
+ * For what the next driver must know and must not get by disk or command line,
+ * a key for instance. Locked, not in core dumps, zeroes at first.
+ *
+ * Return: kept_size bytes.
+ */
+void *dev_kept_memory(const struct dev *dev);
+
+/**
+ * dev_keep - let the lock on the backing outlive the driver
+ * @dev: the device, in open
+ * @fd: descriptor that holds it, which may be that of dev_kept(); the runtime's
+ *	from now on. A driver that replaces this one, or the supervisor, can
+ *	have it too
+ *
+ * Return: 0 or -errno.
+ */
+int dev_keep(struct dev *dev, int fd);
+
+/**
+ * dev_kept - the lock that the driver before this one held
+ * @dev: the device, in open
+ *
+ * Return: the descriptor, or -1; it is given up unless dev_keep() is told of it.
+ */
+int dev_kept(const struct dev *dev);
 
 #endif /* BDUS_DRIVER_H */

@@ -11,7 +11,7 @@
 #include <zstd.h>
 
 #include "command.h"
-#include "runtime.h"
+#include "options.h"
 
 void help_usage(FILE *out, bool is_short)
 {
@@ -79,7 +79,7 @@ void help_list_options(void)
 {
 	struct command command;
 
-	list_opts("common", runtime_opts());
+	list_opts("common", options_table());
 	for (size_t i = 0; command_at(i, &command); i++)
 		list_opts(command.name, command.opts);
 }

@@ -19,11 +19,21 @@ static int usage_error(void)
 	return EXIT_USAGE;
 }
 
+/* How many words there are before the first operand. */
+static int leading_options(int argc, char **argv)
+{
+	int n = 0;
+
+	while (n < argc && argv[n][0] == '-')
+		n++;
+	return n;
+}
+
 static int run_applet(const struct applet *applet, int argc, char **argv)
 {
 	static const struct opt no_opts[] = { OPT_END };
 	char who[64];
-	int status = EXIT_USAGE;
+	int status = EXIT_USAGE, n, left;
 	void *opts = calloc(1, applet->opts_size + 1);
 	const struct opt_group groups[] = {
 		{ .opts = applet->opts != NULL ? applet->opts : no_opts,
@@ -36,9 +46,12 @@ static int run_applet(const struct applet *applet, int argc, char **argv)
 		return EXIT_FAILED;
 	}
 	snprintf(who, sizeof(who), "bdus %s", applet->name);
-	argc = opt_parse(who, groups, argc, argv);
-	if (argc >= 0)
-		status = applet->run(opts, argc, argv);
+	n = applet->takes_command ? leading_options(argc, argv) : argc;
+	left = opt_parse(who, groups, n, argv);
+	if (left >= 0 && applet->takes_command)
+		status = applet->run(opts, argc - n, argv + n);
+	else if (left >= 0)
+		status = applet->run(opts, left, argv);
 	msg_set_who("bdus");
 	free(opts);
 	return status;
@@ -48,11 +61,14 @@ static int run_command(const char *name, int argc, char **argv)
 {
 	struct opt_group groups[COMMAND_GROUPS];
 	struct command command;
+	int n = argc;
 
 	if (!command_find(name, &command))
 		return command_unknown(name);
 	command_groups(&command, groups);
-	if (opt_wants_help(groups, argc, argv)) {
+	if (command.applet != NULL && command.applet->takes_command)
+		n = leading_options(argc, argv);
+	if (opt_wants_help(groups, n, argv)) {
 		help_command(&command);
 		return EXIT_DONE;
 	}

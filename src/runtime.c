@@ -5,177 +5,55 @@
  * Order of things: parse; fork; lock memory; open the driver; create and
  * attach; workers; start; node, pid file; tell that it is usable. And back:
  * workers leave; close the driver; node, pid file; close the session, after
- * which the kernel lets whoever destroyed the device go on.
+ * which the kernel lets whoever destroyed the device go on. With a supervisor
+ * there is one more process in between, which forks the driver.
  */
 #include "runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon.h"
 #include "dev.h"
+#include "kept.h"
 #include "msg.h"
 #include "node.h"
+#include "options.h"
 #include "reclaim.h"
 #include "stop.h"
-
-#define RUNTIME_MAX_BLOCK 65536
-#define RUNTIME_MAX_PHYSICAL_BLOCK (1U << 20)
-
-/* What the common options fill in. */
-struct runtime_options {
-	uint64_t block_size;
-	uint64_t physical_block_size;
-	uint64_t queues;
-	uint64_t poll_us;
-	uint64_t timeout_s;
-	uint64_t ready_fd; /* 0: none, as stdin is no place to write to */
-	const char *pidfile;
-	const char *log;
-	bool is_read_only;
-	bool is_foreground;
-	bool no_mlock;
-	bool no_partscan;
-};
+#include "supervise.h"
+#include "takeover.h"
 
 /* One run of a driver. */
 struct runtime {
-	struct runtime_options opts;
+	struct options opts;
 	struct dev dev;
 	struct daemon daemon;
 	struct stop stop;
 	struct node node;
+	struct supervise supervise;
 	int lock_error;
 	char who[64];
 };
-
-static const struct opt runtime_table[] = {
-	OPT_BOOL("read-only", 'r', struct runtime_options, is_read_only,
-		 "refuse writes"),
-	OPT_SIZE("block-size", 'b', struct runtime_options, block_size, 0, 512,
-		 RUNTIME_MAX_BLOCK, NULL,
-		 "logical block size, a power of two up to the page size"),
-	OPT_SIZE("physical-block-size", 0, struct runtime_options,
-		 physical_block_size, 0, 512, RUNTIME_MAX_PHYSICAL_BLOCK, NULL,
-		 "physical block size, a power of two up to 1M"),
-	OPT_UINT("queues", 0, struct runtime_options, queues, 0, "N", 1,
-		 KBDUS_MAX_QUEUES, NULL, "worker threads, else one per CPU"),
-	OPT_UINT("poll", 0, struct runtime_options, poll_us, 0, "US", 0,
-		 KBDUS_MAX_POLL_US, "0",
-		 "microseconds that a worker waits busily for a request"),
-	OPT_UINT("timeout", 0, struct runtime_options, timeout_s, 0, "SECONDS",
-		 0, UINT32_MAX / 1000, "30",
-		 "end a driver that is stuck for so long; 0 = never"),
-	OPT_BOOL("no-partscan", 0, struct runtime_options, no_partscan,
-		 "do not look for partitions"),
-	OPT_BOOL("no-mlock", 0, struct runtime_options, no_mlock,
-		 "do not lock the driver in memory"),
-	OPT_BOOL("foreground", 'f', struct runtime_options, is_foreground,
-		 "stay in the foreground"),
-	OPT_PATH("pidfile", 0, struct runtime_options, pidfile, 0, "FILE", NULL,
-		 "write the driver's process id to FILE"),
-	OPT_UINT("ready-fd", 0, struct runtime_options, ready_fd, 0, "N", 3,
-		 INT_MAX, NULL,
-		 "write the device's path to descriptor N once it is usable"),
-	OPT_PATH("log", 0, struct runtime_options, log, 0, "FILE", NULL,
-		 "append messages to FILE once the device is usable"),
-	OPT_END
-};
-
-const struct opt *runtime_opts(void)
-{
-	return runtime_table;
-}
-
-static unsigned int runtime_online_cpus(void)
-{
-	cpu_set_t set;
-	long online;
-
-	if (sched_getaffinity(0, sizeof(set), &set) == 0)
-		return (unsigned int)CPU_COUNT(&set);
-	/* more CPUs than the set has room for */
-	online = sysconf(_SC_NPROCESSORS_ONLN);
-	return online > 0 ? (unsigned int)online : 1;
-}
-
-static bool runtime_is_block_size(uint64_t size, uint64_t max)
-{
-	return size == 0 || ((size & (size - 1)) == 0 && size <= max);
-}
-
-static int runtime_check_blocks(const struct runtime_options *opts)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-
-	if (!runtime_is_block_size(opts->block_size, page)) {
-		msg_error("--block-size: must be a power of two from 512 to "
-			  "%llu",
-			  (unsigned long long)page);
-		return EXIT_USAGE;
-	}
-	if (!runtime_is_block_size(opts->physical_block_size,
-				   RUNTIME_MAX_PHYSICAL_BLOCK) ||
-	    (opts->physical_block_size != 0 &&
-	     opts->physical_block_size < opts->block_size)) {
-		msg_error("--physical-block-size: must be a power of two from "
-			  "the block size to 1M");
-		return EXIT_USAGE;
-	}
-	return EXIT_DONE;
-}
-
-static int runtime_check_ready_fd(const struct runtime_options *opts)
-{
-	int fd = (int)opts->ready_fd;
-
-	if (fd == 0)
-		return EXIT_DONE;
-	if (fcntl(fd, F_GETFD) < 0) {
-		msg_error("--ready-fd: descriptor %d is not open", fd);
-		return EXIT_USAGE;
-	}
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	return EXIT_DONE;
-}
-
-static void runtime_fill_dev(struct runtime *runtime)
-{
-	const struct runtime_options *opts = &runtime->opts;
-	struct dev *dev = &runtime->dev;
-
-	dev->n_workers = opts->queues != 0 ? (unsigned int)opts->queues :
-					     runtime_online_cpus();
-	if (dev->n_workers > KBDUS_MAX_QUEUES)
-		dev->n_workers = KBDUS_MAX_QUEUES;
-	dev->poll_us = (unsigned int)opts->poll_us;
-	dev->attrs.logical_block_size = (uint32_t)opts->block_size;
-	dev->attrs.physical_block_size = (uint32_t)opts->physical_block_size;
-	dev->attrs.timeout_ms = (uint32_t)(opts->timeout_s * 1000);
-	if (opts->is_read_only)
-		dev->attrs.flags |= KBDUS_DEVICE_READ_ONLY;
-	if (opts->no_partscan)
-		dev->attrs.flags |= KBDUS_DEVICE_NO_PARTITIONS;
-}
 
 static int runtime_parse(struct runtime *runtime, int argc, char **argv)
 {
 	const struct driver *driver = runtime->dev.driver;
 	const struct opt_group groups[] = {
 		{ NULL, driver->opts, runtime->dev.priv },
-		{ "common", runtime_table, &runtime->opts },
+		{ "common", options_table(), &runtime->opts },
 		{ NULL, NULL, NULL },
 	};
-	int code, n;
+	int n;
 
+	options_init(&runtime->opts);
 	n = opt_parse(runtime->who, driver->opts != NULL ? groups : groups + 1,
 		      argc, argv);
 	if (n < 0)
@@ -188,12 +66,7 @@ static int runtime_parse(struct runtime *runtime, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	runtime->dev.operands = argv;
-	code = runtime_check_blocks(&runtime->opts);
-	if (code == EXIT_DONE)
-		code = runtime_check_ready_fd(&runtime->opts);
-	if (code == EXIT_DONE)
-		runtime_fill_dev(runtime);
-	return code;
+	return options_apply(&runtime->opts, &runtime->dev);
 }
 
 static int runtime_failed(const char *what, int error)
@@ -202,7 +75,7 @@ static int runtime_failed(const char *what, int error)
 	return EXIT_FAILED;
 }
 
-static int runtime_open_log(const struct runtime_options *opts)
+static int runtime_open_log(const struct options *opts)
 {
 	int error;
 
@@ -220,7 +93,7 @@ static int runtime_write_pidfile(struct runtime *runtime)
 	const char *path = runtime->opts.pidfile;
 	int error;
 
-	if (path == NULL)
+	if (path == NULL || runtime->daemon.pidfile != NULL)
 		return EXIT_DONE;
 	error = daemon_write_pidfile(&runtime->daemon, path);
 	if (error == 0)
@@ -254,19 +127,57 @@ static int runtime_announce(struct runtime *runtime)
 			    runtime_failed("cannot announce the device", error);
 }
 
-static int runtime_bring_up(struct runtime *runtime)
+/* A new device: it is ours as soon as it is there. */
+static int runtime_start_new(struct runtime *runtime)
 {
-	int error = workers_start(&runtime->dev);
+	int error = stop_start(&runtime->stop, &runtime->dev);
 
-	if (error == 0)
-		error = stop_start(&runtime->stop, &runtime->dev);
 	if (error != 0)
 		return runtime_failed("cannot start a thread", error);
 	node_clear(runtime->dev.id);
 	error = dev_start(&runtime->dev);
 	if (error != 0 && error != -EINTR)
 		return runtime_failed("cannot start the device", error);
-	return runtime_announce(runtime);
+	return EXIT_DONE;
+}
+
+/*
+ * The device of another driver. Until it is ours, signals do to this process
+ * what they do to any; the other driver then serves on.
+ */
+static int runtime_start_over(struct runtime *runtime)
+{
+	struct dev *dev = &runtime->dev;
+	int error;
+
+	stop_unblock_signals();
+	do
+		error = dev_start(dev);
+	while (error == -EINTR);
+	stop_block_signals();
+	if (error != 0) {
+		takeover_explain(dev, error);
+		return error == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
+	}
+	error = stop_start(&runtime->stop, dev);
+	return error == 0 ? EXIT_DONE :
+			    runtime_failed("cannot start a thread", error);
+}
+
+static int runtime_bring_up(struct runtime *runtime)
+{
+	int error = workers_start(&runtime->dev);
+	int code;
+
+	if (error != 0)
+		return runtime_failed("cannot start a thread", error);
+	code = runtime->dev.is_rerun ? runtime_start_over(runtime) :
+				       runtime_start_new(runtime);
+	if (code == EXIT_DONE && !runtime->supervise.is_restart)
+		code = runtime_announce(runtime);
+	if (code == EXIT_DONE && runtime->opts.is_supervised)
+		supervise_ready(&runtime->supervise, runtime->dev.id);
+	return code;
 }
 
 /* From an attached device to one whose workers have left. */
@@ -302,7 +213,18 @@ static void runtime_warn_unlocked(const struct runtime *runtime)
 		 "short; --no-mlock silences this");
 }
 
-/* The whole life of a device, in the process that serves it. */
+/* What is outside of this process goes with the device, if that goes. */
+static void runtime_clean_up(struct runtime *runtime)
+{
+	bool was_replaced = atomic_load(&runtime->dev.was_replaced);
+
+	if (!was_replaced)
+		node_remove(&runtime->node);
+	if (!runtime->opts.is_supervised)
+		daemon_remove_pidfile(&runtime->daemon);
+}
+
+/* The whole life of a driver, in the process that serves the device. */
 static int runtime_run(struct runtime *runtime)
 {
 	struct dev *dev = &runtime->dev;
@@ -321,10 +243,75 @@ static int runtime_run(struct runtime *runtime)
 		code = runtime_serve(runtime);
 	}
 	close_code = dev_close(dev);
-	node_remove(&runtime->node);
-	daemon_remove_pidfile(&runtime->daemon);
+	runtime_clean_up(runtime);
 	dev_detach(dev);
 	return code != EXIT_DONE ? code : close_code;
+}
+
+/* --- with a supervisor --------------------------------------------------- */
+
+static int runtime_run_supervised(void *arg)
+{
+	struct runtime *runtime = arg;
+
+	if (runtime->supervise.is_restart) {
+		runtime->dev.is_rerun = true;
+		runtime->dev.id = runtime->supervise.id;
+		runtime->dev.has_kept = fcntl(KEPT_FD, F_GETFD) >= 0;
+	}
+	return runtime_run(runtime);
+}
+
+/* Whoever waits for the first driver sees that it failed by the last close. */
+static void runtime_begun(void *arg)
+{
+	struct runtime *runtime = arg;
+
+	if (runtime->daemon.is_background)
+		close(runtime->daemon.parent);
+	if (runtime->opts.ready_fd != 0)
+		close((int)runtime->opts.ready_fd);
+}
+
+static void runtime_detach(void *arg)
+{
+	struct runtime *runtime = arg;
+
+	if (runtime->daemon.is_background)
+		daemon_detach();
+	runtime_open_log(&runtime->opts);
+}
+
+static int runtime_supervise(struct runtime *runtime)
+{
+	struct supervise *supervisor = &runtime->supervise;
+	int code;
+
+	*supervisor = (struct supervise){
+		.run = runtime_run_supervised,
+		.begun = runtime_begun,
+		.detach = runtime_detach,
+		.arg = runtime,
+	};
+	runtime->daemon.main_pid = getpid();
+	code = runtime_write_pidfile(runtime);
+	if (code != EXIT_DONE)
+		return code;
+	runtime_lock(runtime);
+	reclaim_protect();
+	code = supervise(supervisor);
+	daemon_remove_pidfile(&runtime->daemon);
+	return code;
+}
+
+/* --- from the command line ------------------------------------------------ */
+
+static int runtime_begin(struct runtime *runtime)
+{
+	runtime->daemon.main_pid = getpid();
+	if (runtime->opts.is_supervised)
+		return runtime_supervise(runtime);
+	return runtime_run(runtime);
 }
 
 static int runtime_go(struct runtime *runtime)
@@ -332,13 +319,65 @@ static int runtime_go(struct runtime *runtime)
 	int code = EXIT_FAILED, forked;
 
 	if (runtime->opts.is_foreground)
-		return runtime_run(runtime);
+		return runtime_begin(runtime);
 	forked = daemon_fork(&runtime->daemon, &code);
 	if (forked == 0)
-		return runtime_run(runtime);
+		return runtime_begin(runtime);
 	if (forked < 0)
 		return runtime_failed("cannot start a process", forked);
 	return code;
+}
+
+/* Shared with the drivers to come; one page more than nothing. */
+static int runtime_alloc(struct runtime *runtime)
+{
+	const struct driver *driver = runtime->dev.driver;
+	void *kept = mmap(NULL, driver->kept_size + 1, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (kept == MAP_FAILED)
+		return -errno;
+	madvise(kept, driver->kept_size + 1, MADV_DONTDUMP);
+	runtime->dev.kept_memory = kept;
+	runtime->dev.priv = calloc(1, driver->priv_size + 1);
+	return runtime->dev.priv != NULL ? 0 : -ENOMEM;
+}
+
+static void runtime_free(struct runtime *runtime)
+{
+	free(runtime->dev.priv);
+	if (runtime->dev.kept_memory != NULL)
+		munmap(runtime->dev.kept_memory,
+		       runtime->dev.driver->kept_size + 1);
+	msg_set_who("bdus");
+}
+
+static int runtime_check_content(const struct runtime *runtime, bool is_forced)
+{
+	const struct dev *dev = &runtime->dev;
+	const struct driver *old = driver_find(dev->old.attributes.driver);
+	const char *name = dev->driver->loses_content ? dev->driver->name :
+						       NULL;
+
+	if (old != NULL && old->loses_content)
+		name = old->name;
+	if (name == NULL || is_forced)
+		return EXIT_DONE;
+	msg_error("bdus-%llu: the content of a %s disk is lost with its driver",
+		  (unsigned long long)dev->id, name);
+	msg_hint("'bdus rerun --force' does it all the same");
+	return EXIT_FAILED;
+}
+
+static int runtime_start(struct runtime *runtime, int argc, char **argv)
+{
+	int error = runtime_alloc(runtime);
+	int code;
+
+	if (error != 0)
+		return runtime_failed("cannot start", error);
+	code = runtime_parse(runtime, argc, argv);
+	return code == EXIT_DONE ? runtime_go(runtime) : code;
 }
 
 int runtime_main(const struct driver *driver, int argc, char **argv)
@@ -351,13 +390,31 @@ int runtime_main(const struct driver *driver, int argc, char **argv)
 	daemon_fill_stdio();
 	snprintf(runtime.who, sizeof(runtime.who), "bdus %s", driver->name);
 	msg_set_who(runtime.who);
-	runtime.dev.priv = calloc(1, driver->priv_size + 1);
-	if (runtime.dev.priv == NULL)
-		return runtime_failed("cannot start", -ENOMEM);
-	code = runtime_parse(&runtime, argc, argv);
+	code = runtime_start(&runtime, argc, argv);
+	runtime_free(&runtime);
+	return code;
+}
+
+int runtime_rerun(uint64_t id, bool is_forced, const struct driver *driver,
+		  int argc, char **argv)
+{
+	struct runtime runtime = {
+		.dev = { .driver = driver,
+			 .control = -1,
+			 .session = -1,
+			 .is_rerun = true,
+			 .id = id },
+	};
+	int code;
+
+	daemon_fill_stdio();
+	snprintf(runtime.who, sizeof(runtime.who), "bdus rerun");
+	msg_set_who(runtime.who);
+	code = takeover_meet(&runtime.dev);
 	if (code == EXIT_DONE)
-		code = runtime_go(&runtime);
-	free(runtime.dev.priv);
-	msg_set_who("bdus");
+		code = runtime_check_content(&runtime, is_forced);
+	if (code == EXIT_DONE)
+		code = runtime_start(&runtime, argc, argv);
+	runtime_free(&runtime);
 	return code;
 }

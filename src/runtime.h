@@ -22,7 +22,19 @@
  */
 int runtime_main(const struct driver *driver, int argc, char **argv);
 
-/** runtime_opts - the options that all drivers have, for help texts. */
-const struct opt *runtime_opts(void);
+/**
+ * runtime_rerun - replace the driver of a device
+ * @id: of the device
+ * @is_forced: even where its content is lost by it
+ * @driver: the new one
+ * @argc: as there
+ * @argv: as there
+ *
+ * As runtime_main(), with a device that exists.
+ *
+ * Return: an exit code.
+ */
+int runtime_rerun(uint64_t id, bool is_forced, const struct driver *driver,
+		  int argc, char **argv);
 
 #endif /* BDUS_RUNTIME_H */

@@ -34,6 +34,16 @@ void stop_block_signals(void)
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
+void stop_unblock_signals(void)
+{
+	sigset_t ours;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+}
+
 /* Does sysfs know this number as the device or one of its partitions? */
 static bool stop_is_number_of(const struct dev *dev, const char *number)
 {
@@ -175,9 +185,13 @@ static void stop_sync(struct stop *stop)
 /* Politely first; what then stands in the way is named and overridden. */
 static void stop_terminate(struct dev *dev)
 {
-	int error = dev_terminate(dev, 0);
+	int error;
 
-	if (error == -EBUSY) {
+	/* the device is somebody else's now */
+	if (atomic_load(&dev->was_replaced))
+		return;
+	error = dev_terminate(dev, 0);
+	if (error == -EBUSY || error == -EAGAIN) {
 		msg_warn("the device is still open; ending it all the same");
 		error = dev_terminate(dev, KBDUS_TERMINATE_FORCE);
 	}

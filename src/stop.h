@@ -37,6 +37,9 @@ struct stop {
  */
 void stop_block_signals(void);
 
+/** stop_unblock_signals - SIGTERM and SIGINT end this process again. */
+void stop_unblock_signals(void);
+
 /** stop_start - start the thread. Return: 0 or -errno. */
 int stop_start(struct stop *stop, struct dev *dev);
 

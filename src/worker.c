@@ -140,9 +140,12 @@ static int worker_loop(struct worker *worker)
 			return error;
 		for (unsigned int i = 0; i < exchange.n_requests; i++)
 			worker_serve(worker, &worker->requests[i]);
-		if (exchange.n_requests == 0 &&
-		    (exchange.flags & KBDUS_EXCHANGE_TERMINATE))
-			return 0;
+		if (exchange.n_requests > 0 ||
+		    !(exchange.flags & KBDUS_EXCHANGE_TERMINATE))
+			continue;
+		if (exchange.flags & KBDUS_EXCHANGE_REPLACED)
+			atomic_store(&worker->dev->was_replaced, true);
+		return 0;
 	}
 }
 
@@ -165,6 +168,7 @@ static void *worker_main(void *arg)
 	error = worker_loop(worker);
 	if (error == 0)
 		return NULL;
+	/* a candidate learns the reason from dev_start() */
 	if (!atomic_exchange(&worker->dev->is_lost, true))
 		msg_error("the device is lost: %s", strerror(-error));
 	return NULL;

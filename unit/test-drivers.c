@@ -79,6 +79,12 @@ static char *keep_word(const char *word)
 	return kept;
 }
 
+static void free_dev(struct dev *dev)
+{
+	free(dev->priv);
+	free(dev->kept_memory);
+}
+
 /* Opens a driver with the words of a command line, NULL at the end. */
 static int open_words(struct dev *dev, const struct driver *driver,
 		      unsigned int flags, const char *const *words)
@@ -90,6 +96,8 @@ static int open_words(struct dev *dev, const struct driver *driver,
 
 	memset(dev, 0, sizeof(*dev));
 	dev->driver = driver;
+	dev->control = -1;
+	dev->kept_memory = calloc(1, driver->kept_size + 1);
 	dev->attrs.flags = flags;
 	dev->priv = groups[0].base = calloc(1, driver->priv_size);
 	for (; words[argc] != NULL; argc++)
@@ -98,7 +106,7 @@ static int open_words(struct dev *dev, const struct driver *driver,
 	if (opt_parse("test", groups, argc, argv) == driver->n_operands)
 		code = dev_open(dev);
 	if (code != EXIT_DONE)
-		free(dev->priv);
+		free_dev(dev);
 	return code;
 }
 
@@ -110,7 +118,7 @@ static int open_words(struct dev *dev, const struct driver *driver,
 static void close_dev(struct dev *dev, const char *what)
 {
 	ok(dev_close(dev) == EXIT_DONE, "%s: closes", what);
-	free(dev->priv);
+	free_dev(dev);
 }
 
 /* One request; returns the driver's error, -1 when it did not answer once. */

@@ -128,9 +128,8 @@ static const struct spoil create_cases[] = {
 		      1U << KBDUS_OP_FUA_WRITE,
 	      EINVAL),
 	SPOIL(kbdus_create, attributes.flags, 1U << 31, EINVAL),
-	SPOIL(kbdus_create, attributes.flags, 1U << 4, EINVAL),
-	SPOIL(kbdus_create, attributes.flags, KBDUS_DEVICE_RECOVERABLE,
-	      EOPNOTSUPP),
+	SPOIL(kbdus_create, attributes.flags, 1U << 5, EINVAL),
+	SPOIL(kbdus_create, attributes.flags, KBDUS_DEVICE_SUPERVISED, EINVAL),
 	SPOIL(kbdus_create, attributes.max_io, 512, EINVAL),
 	SPOIL(kbdus_create, attributes.max_io, 4097, EINVAL),
 	SPOIL(kbdus_create, attributes.max_io, KBDUS_MAX_IO + 4096, EINVAL),
@@ -146,8 +145,14 @@ static const struct spoil create_cases[] = {
 	SPOIL(kbdus_create, attributes.timeout_ms, 1, EINVAL),
 	SPOIL(kbdus_create, attributes.timeout_ms, 999, EINVAL),
 	SPOIL(kbdus_create, attributes.recovery_timeout_ms, 1, EINVAL),
+	SPOIL(kbdus_create, attributes.recovery_timeout_ms, 2000, EINVAL),
+	SPOIL(kbdus_create, attributes.on_hang, KBDUS_ON_HANG_RESTART, EINVAL),
+	SPOIL(kbdus_create, attributes.on_hang, KBDUS_ON_HANG_HOLD, EINVAL),
+	SPOIL(kbdus_create, attributes.on_hang, KBDUS_ON_HANG_HOLD + 1, EINVAL),
+	SPOIL(kbdus_create, attributes.read_retries, KBDUS_MAX_RETRIES + 1,
+	      EINVAL),
 	SPOIL(kbdus_create, attributes.reserved[0], 1, EINVAL),
-	SPOIL(kbdus_create, attributes.reserved[3], 1, EINVAL),
+	SPOIL(kbdus_create, attributes.reserved[2], 1, EINVAL),
 	SPOIL(kbdus_create, attributes.driver[0], 0, EINVAL),
 	SPOIL(kbdus_create, attributes.driver[31], 'x', EINVAL),
 	SPOIL(kbdus_create, attributes.backing[255], 'x', EINVAL),
@@ -225,7 +230,7 @@ static const struct spoil attach_cases[] = {
 	SPOIL(kbdus_attach, buffer_size, MAX_IO - 4096, EINVAL),
 	SPOIL(kbdus_attach, buffer_size, MAX_IO + 1, EINVAL),
 	SPOIL(kbdus_attach, reserved, 1, EINVAL),
-	SPOIL(kbdus_attach, reserved2, 1, EINVAL),
+	SPOIL(kbdus_attach, attributes, 1, EBUSY),
 };
 
 static void test_attach(int fd, uint64_t id)
@@ -497,8 +502,8 @@ static const struct spoil terminate_cases[] = {
 static void test_ends(int fd, uint64_t id)
 {
 	struct kbdus_terminate terminate;
-	struct kbdus_info info = { .id = id, .reserved = 1 };
 	uint64_t no_id = UINT64_MAX;
+	struct kbdus_info info = { .id = no_id };
 
 	for (size_t i = 0; i < N(terminate_cases); i++) {
 		terminate = (struct kbdus_terminate){ .id = id };
@@ -518,8 +523,6 @@ static void test_ends(int fd, uint64_t id)
 	expect(ioctl(fd, KBDUS_DESTROY, UNMAPPED), EFAULT, "DESTROY: EFAULT");
 	expect(ioctl(fd, KBDUS_FLUSH, UNMAPPED), EFAULT, "FLUSH: EFAULT");
 	expect(ioctl(fd, KBDUS_FLUSH, &no_id), ENODEV, "FLUSH: no such id");
-	expect(ioctl(fd, KBDUS_INFO, &info), EINVAL, "INFO: reserved = 1");
-	info = (struct kbdus_info){ .id = no_id };
 	expect(ioctl(fd, KBDUS_INFO, &info), ENODEV, "INFO: no such id");
 	expect(ioctl(fd, KBDUS_INFO, UNMAPPED), EFAULT, "INFO: EFAULT");
 	info = (struct kbdus_info){ .id = id };

@@ -200,6 +200,7 @@ DRIVER(ram) = {
 	.operands = "",
 	.opts = ram_opts,
 	.priv_size = sizeof(struct ram),
+	.loses_content = true,
 	.no_buffers = true,
 	.open = ram_open,
 	.close = ram_close,

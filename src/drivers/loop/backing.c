@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <linux/falloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,8 +124,6 @@ static int loop_open_existing(struct loop *loop, const char *path)
 		return code;
 	if (loop->is_direct)
 		flags |= O_DIRECT;
-	if (S_ISBLK(st.st_mode))
-		flags |= O_EXCL;
 	loop->fd = open(path, flags);
 	return loop->fd < 0 ? loop_open_failed(path, &st) : EXIT_DONE;
 }
@@ -135,16 +134,64 @@ static int loop_in_use(const char *path, const char *user)
 	return EXIT_BUSY;
 }
 
-static int loop_lock_file(struct loop *loop, const char *path,
-			  const struct stat *st)
+/* One and the same file or device? */
+static bool loop_is_same(int fd, const struct stat *st)
+{
+	struct stat other;
+
+	if (fstat(fd, &other) != 0 ||
+	    (other.st_mode & S_IFMT) != (st->st_mode & S_IFMT))
+		return false;
+	if (S_ISBLK(st->st_mode))
+		return other.st_rdev == st->st_rdev;
+	return other.st_dev == st->st_dev && other.st_ino == st->st_ino;
+}
+
+/* By the open file, so that it goes along when the descriptor is handed on. */
+static bool loop_set_lock(const struct loop *loop, int fd)
 {
 	struct flock lock = {
 		.l_type = loop->is_read_only ? F_RDLCK : F_WRLCK,
 		.l_whence = SEEK_SET,
 	};
-	char user[128];
 
-	if (fcntl(loop->fd, F_OFD_SETLK, &lock) == 0)
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+/*
+ * The lock of the driver before us, where it is on the same backing. What that
+ * one was not told of the writes that were lost, its lock's descriptor is.
+ */
+static bool loop_inherit_lock(struct loop *loop, const struct dev *dev,
+			      const struct stat *st)
+{
+	int fd = dev_kept(dev), none = 0;
+
+	if (fd < 0 || !loop_is_same(fd, st) ||
+	    (S_ISREG(st->st_mode) && !loop_set_lock(loop, fd)))
+		return false;
+	if (!loop->is_read_only && fdatasync(fd) != 0)
+		atomic_compare_exchange_strong(&loop->kept->sync_error, &none,
+					       errno);
+	loop->lock_fd = fd;
+	return true;
+}
+
+static int loop_lock(struct loop *loop, const char *path, const struct stat *st)
+{
+	int flags = (loop->is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+	char name[64], user[128];
+
+	/* what is open, not what may have its name by now */
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", loop->fd);
+	if (S_ISBLK(st->st_mode))
+		flags |= O_EXCL;
+	loop->lock_fd = open(name, flags);
+	if (loop->lock_fd < 0 && errno == ENOENT)
+		loop->lock_fd = open(path, flags);
+	if (loop->lock_fd < 0)
+		return loop_open_failed(path, st);
+	if (S_ISBLK(st->st_mode) || loop_set_lock(loop, loop->lock_fd))
 		return EXIT_DONE;
 	if (errno != EAGAIN && errno != EACCES)
 		return loop_failed(path, "cannot lock");
@@ -232,8 +279,8 @@ static int loop_inspect_device(struct loop *loop, const char *path,
 	return EXIT_DONE;
 }
 
-static int loop_inspect(struct loop *loop, const char *path,
-			struct kbdus_attributes *attrs)
+static int loop_inspect(struct loop *loop, const struct dev *dev,
+			const char *path, struct kbdus_attributes *attrs)
 {
 	char user[128];
 	struct stat st;
@@ -247,11 +294,13 @@ static int loop_inspect(struct loop *loop, const char *path,
 	/* the kernel's loop devices heed neither locks nor O_EXCL */
 	if (backing_kernel_user(&st, user, sizeof(user)))
 		return loop_in_use(path, user);
+	if (!loop_inherit_lock(loop, dev, &st)) {
+		code = loop_lock(loop, path, &st);
+		if (code != EXIT_DONE)
+			return code;
+	}
 	if (S_ISBLK(st.st_mode))
 		return loop_inspect_device(loop, path, attrs, st.st_rdev);
-	code = loop_lock_file(loop, path, &st);
-	if (code != EXIT_DONE)
-		return code;
 	return loop_inspect_file(loop, path, attrs, &st);
 }
 
@@ -358,11 +407,11 @@ static void loop_name_backing(const char *path, char *name, size_t size)
 	free(resolved);
 }
 
-static int loop_examine(struct loop *loop, const char *path,
-			struct kbdus_attributes *attrs)
+static int loop_examine(struct loop *loop, const struct dev *dev,
+			const char *path, struct kbdus_attributes *attrs)
 {
 	uint64_t end;
-	int code = loop_inspect(loop, path, attrs);
+	int code = loop_inspect(loop, dev, path, attrs);
 
 	end = loop->size;
 	if (code == EXIT_DONE)
@@ -379,7 +428,28 @@ static int loop_examine(struct loop *loop, const char *path,
 	return EXIT_DONE;
 }
 
-int loop_acquire(struct loop *loop, const char *path,
+/* Undo what was done to get the backing. */
+static void loop_let_go(struct loop *loop, const char *path)
+{
+	if (loop->fd >= 0)
+		close(loop->fd);
+	if (loop->lock_fd >= 0)
+		close(loop->lock_fd);
+	if (loop->fd >= 0 && loop->is_new)
+		unlink(path);
+}
+
+/* From here on the lock is the runtime's; a new one replaces the old one. */
+static int loop_keep_lock(struct loop *loop, struct dev *dev, const char *path)
+{
+	int fd = loop->lock_fd;
+
+	loop->lock_fd = -1;
+	errno = -dev_keep(dev, fd);
+	return errno == 0 ? EXIT_DONE : loop_failed(path, "cannot keep locked");
+}
+
+int loop_acquire(struct loop *loop, struct dev *dev, const char *path,
 		 struct kbdus_attributes *attrs)
 {
 	int code = loop_check_options(loop);
@@ -389,11 +459,10 @@ int loop_acquire(struct loop *loop, const char *path,
 	code = loop->is_new ? loop_create(loop, path) :
 			      loop_open_existing(loop, path);
 	if (code == EXIT_DONE)
-		code = loop_examine(loop, path, attrs);
-	if (code == EXIT_DONE || loop->fd < 0)
-		return code;
-	close(loop->fd);
-	if (loop->is_new)
-		unlink(path);
+		code = loop_examine(loop, dev, path, attrs);
+	if (code == EXIT_DONE)
+		code = loop_keep_lock(loop, dev, path);
+	if (code != EXIT_DONE)
+		loop_let_go(loop, path);
 	return code;
 }

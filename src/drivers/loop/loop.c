@@ -2,8 +2,8 @@
 /*
  * loop - a file or block device as a disk.
  *
- * The backing is ours alone while the device lives: by a lock of the open file
- * on a regular file, by O_EXCL on a block device. Its errors are the client's.
+ * The backing is ours alone while the device lives, by a lock that the next
+ * driver of the device inherits. Its errors are the client's.
  * A file is never made longer: one that was cut short by somebody else gives
  * EIO from there on, for reads by their short count, for the rest by a look at
  * its size first (which that somebody can still win a race against).
@@ -54,11 +54,13 @@ static int loop_open(struct dev *dev)
 	struct loop *loop = dev_priv(dev);
 
 	loop->fd = -1;
+	loop->lock_fd = -1;
+	loop->kept = dev_kept_memory(dev);
 	loop->is_read_only = attrs->flags & KBDUS_DEVICE_READ_ONLY;
 	attrs->max_discard = LOOP_MAX_DISCARD;
 	attrs->max_write_zeroes = LOOP_MAX_ZERO;
 	attrs->max_secure_erase = LOOP_MAX_ZERO;
-	return loop_acquire(loop, dev_operand(dev, 0), attrs);
+	return loop_acquire(loop, dev, dev_operand(dev, 0), attrs);
 }
 
 /*
@@ -70,8 +72,9 @@ static int loop_synced(struct loop *loop, int error)
 	int none = 0;
 
 	if (error != 0)
-		atomic_compare_exchange_strong(&loop->sync_error, &none, error);
-	return atomic_load(&loop->sync_error);
+		atomic_compare_exchange_strong(&loop->kept->sync_error, &none,
+					       error);
+	return atomic_load(&loop->kept->sync_error);
 }
 
 static int loop_sync(struct loop *loop)
@@ -297,6 +300,7 @@ DRIVER(loop) = {
 	.n_operands = 1,
 	.opts = loop_opts,
 	.priv_size = sizeof(struct loop),
+	.kept_size = sizeof(struct loop_kept),
 	.open = loop_open,
 	.close = loop_close,
 	.read = loop_read,
