@@ -40,6 +40,11 @@ void *dev_kept_memory(const struct dev *dev)
 	return dev->kept_memory;
 }
 
+bool dev_is_restart(const struct dev *dev)
+{
+	return dev->is_restart;
+}
+
 int dev_keep(struct dev *dev, int fd)
 {
 	int error = kept_publish(fd);

@@ -62,6 +62,7 @@ struct worker {
  * @attrs: as the driver filled them in, then as the module chose
  * @id: valid once created; set before dev_open() when it is taken over
  * @is_rerun: the device exists, and is taken over from another driver
+ * @is_restart: and that one was as this one, and died
  * @old: what it was then
  * @has_kept: there is a kept descriptor (kept.h), from the driver before
  * @does_keep: there is one, of this driver
@@ -89,6 +90,7 @@ struct dev {
 	struct kbdus_attributes attrs;
 	uint64_t id;
 	bool is_rerun;
+	bool is_restart;
 	struct kbdus_info old;
 	bool has_kept;
 	bool does_keep;

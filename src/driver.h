@@ -138,6 +138,14 @@ struct kbdus_attributes *dev_attrs(struct dev *dev);
 void *dev_kept_memory(const struct dev *dev);
 
 /**
+ * dev_is_restart - does this driver follow one that died, with its options?
+ * @dev: the device
+ *
+ * Then paths may mean something else by now, or nothing.
+ */
+bool dev_is_restart(const struct dev *dev);
+
+/**
  * dev_keep - let the lock on the backing outlive the driver
  * @dev: the device, in open
  * @fd: descriptor that holds it, which may be that of dev_kept(); the runtime's

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -256,19 +257,25 @@ static int runtime_run_supervised(void *arg)
 
 	if (runtime->supervise.is_restart) {
 		runtime->dev.is_rerun = true;
+		runtime->dev.is_restart = true;
 		runtime->dev.id = runtime->supervise.id;
 		runtime->dev.has_kept = fcntl(KEPT_FD, F_GETFD) >= 0;
 	}
 	return runtime_run(runtime);
 }
 
-/* Whoever waits for the first driver sees that it failed by the last close. */
+/*
+ * Whoever waits for the first driver sees that it failed by the last close, and
+ * goes as soon as it is ready.
+ */
 static void runtime_begun(void *arg)
 {
 	struct runtime *runtime = arg;
 
-	if (runtime->daemon.is_background)
+	if (runtime->daemon.is_background) {
+		prctl(PR_SET_PDEATHSIG, 0);
 		close(runtime->daemon.parent);
+	}
 	if (runtime->opts.ready_fd != 0)
 		close((int)runtime->opts.ready_fd);
 }

@@ -38,6 +38,8 @@ static void takeover_preset(struct dev *dev)
 	attrs->on_hang = old->on_hang;
 	attrs->read_retries = old->read_retries;
 	attrs->flags |= old->flags & TAKEOVER_FLAGS;
+	if (dev->is_restart)
+		memcpy(attrs->backing, old->backing, sizeof(attrs->backing));
 }
 
 int takeover_meet(struct dev *dev)

@@ -37,7 +37,9 @@ struct victim {
 	uint64_t id;
 	int pid;
 	int pidfd; /* of its driver, or -1 */
+	int keeper; /* pidfd of the process that restarts its driver, or -1 */
 	bool is_open;
+	bool is_waiting; /* has no driver */
 	int64_t start_ms;
 };
 
@@ -61,16 +63,39 @@ static unsigned int time_left(const struct teardown *teardown,
 	return left > 0 ? (unsigned int)left : 1;
 }
 
+/* A supervised driver is a child of its supervisor. */
+static int parent_open(int pid)
+{
+	char path[64], line[512];
+	FILE *file;
+	int parent = 0, n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return -1;
+	/* pid (name) state parent; the name may hold anything */
+	n = (int)fread(line, 1, sizeof(line) - 1, file);
+	fclose(file);
+	line[n] = '\0';
+	if (strrchr(line, ')') == NULL ||
+	    sscanf(strrchr(line, ')'), ") %*c %d", &parent) != 1 || parent < 2)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, parent, 0);
+}
+
 /* Takes hold of the driver's process while its number is certainly its own. */
 static void victim_watch(const struct teardown *teardown, struct victim *victim)
 {
 	struct kbdus_info info = { .id = victim->id };
 	struct kbdus_info again = { .id = victim->id };
 
-	victim->pidfd = -1;
 	if (ioctl(teardown->control, KBDUS_INFO, &info) != 0)
 		return;
 	victim->is_open = info.openers > 0;
+	victim->is_waiting = info.state == KBDUS_STATE_WAITING;
+	if (info.pid > 0 && (info.attributes.flags & KBDUS_DEVICE_SUPERVISED))
+		victim->keeper = parent_open(info.pid);
 	if (info.pid <= 0)
 		return;
 	victim->pid = info.pid;
@@ -176,7 +201,9 @@ static int victim_end(const struct teardown *teardown,
 			was_told = true;
 		else if (error == ENODEV && was_told)
 			return 0;
-		else if (error != EBUSY || waited >= BUSY_RETRY_MS)
+		else if ((error != EBUSY && error != EAGAIN &&
+			  error != ENOTCONN) ||
+			 waited >= BUSY_RETRY_MS)
 			return error;
 		else
 			nanosleep(&pause, NULL);
@@ -226,6 +253,17 @@ static int victim_failed(const struct teardown *teardown,
 	switch (error) {
 	case EBUSY:
 		return victim_busy(victim);
+	case EAGAIN:
+		msg_error("%s: another driver is taking it over", victim->name);
+		msg_hint("try again when 'bdus rerun' has ended; --force does "
+			 "not wait for it");
+		return EXIT_BUSY;
+	case ENOTCONN:
+		msg_error("%s: has no driver that could write out and flush",
+			  victim->name);
+		msg_hint("'bdus rerun' gives it one; --no-flush destroys it "
+			 "all the same, and what was not written is lost");
+		return EXIT_FAILED;
 	case ETIMEDOUT:
 		return victim_timed_out(teardown, victim);
 	case ENODEV:
@@ -246,15 +284,15 @@ static int victim_failed(const struct teardown *teardown,
 	}
 }
 
-/* Waits until the process is gone: its locks and files are free then. */
+/* Waits until a process is gone: its locks and files are free then. */
 static int victim_wait(const struct teardown *teardown,
-		       const struct victim *victim)
+		       const struct victim *victim, int pidfd)
 {
-	struct pollfd gone = { .fd = victim->pidfd, .events = POLLIN };
+	struct pollfd gone = { .fd = pidfd, .events = POLLIN };
 	unsigned int left = time_left(teardown, victim);
 	int n;
 
-	if (victim->pidfd < 0)
+	if (pidfd < 0)
 		return EXIT_DONE;
 	if (left > 0 && left < KILLED_GRACE_MS && teardown->is_forced)
 		left = KILLED_GRACE_MS;
@@ -267,9 +305,10 @@ static int victim_wait(const struct teardown *teardown,
 /* With time taken for it: flush, tell, wait. */
 static int victim_go(struct teardown *teardown, const struct victim *victim)
 {
-	bool wants_flush = !teardown->is_unflushed &&
+	bool wants_flush = !teardown->is_unflushed && !victim->is_waiting &&
 			   (!victim->is_open || teardown->is_forced);
 	int error = wants_flush ? victim_flush(teardown, victim) : 0;
+	int status;
 
 	if (error == ETIMEDOUT && !teardown->is_forced)
 		return victim_flush_timed_out(teardown, victim);
@@ -277,16 +316,26 @@ static int victim_go(struct teardown *teardown, const struct victim *victim)
 		teardown->is_unflushed = true;
 		error = 0;
 	}
+	/* by force, one that cannot flush is as one that does not */
+	if (victim->is_waiting && teardown->is_forced)
+		teardown->is_unflushed = true;
 	if (error == 0)
 		error = victim_end(teardown, victim);
 	if (error != 0)
 		return victim_failed(teardown, victim, error);
-	return victim_wait(teardown, victim);
+	status = victim_wait(teardown, victim, victim->pidfd);
+	return status == EXIT_DONE ?
+		       victim_wait(teardown, victim, victim->keeper) :
+		       status;
 }
 
 int teardown(const struct teardown *teardown, const char *name, uint64_t id)
 {
-	struct victim victim = { .name = name, .id = id, .start_ms = now_ms() };
+	struct victim victim = { .name = name,
+				 .id = id,
+				 .pidfd = -1,
+				 .keeper = -1,
+				 .start_ms = now_ms() };
 	struct teardown how = *teardown;
 	int status;
 
@@ -294,5 +343,7 @@ int teardown(const struct teardown *teardown, const char *name, uint64_t id)
 	status = victim_go(&how, &victim);
 	if (victim.pidfd >= 0)
 		close(victim.pidfd);
+	if (victim.keeper >= 0)
+		close(victim.keeper);
 	return status;
 }

@@ -111,6 +111,23 @@ static int loop_create(struct loop *loop, const char *path)
 	return EXIT_FAILED;
 }
 
+/*
+ * The next driver must serve the same file, whatever has its name by now, and
+ * whatever the current directory is.
+ */
+static int loop_open_again(struct loop *loop, int kept, const char *path)
+{
+	int flags = loop->is_read_only ? O_RDONLY : O_RDWR;
+	char name[64];
+
+	if (loop->is_direct)
+		flags |= O_DIRECT;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", kept);
+	loop->fd = open(name, flags | O_CLOEXEC);
+	return loop->fd < 0 ? loop_failed(path, "cannot open again") :
+			      EXIT_DONE;
+}
+
 static int loop_open_existing(struct loop *loop, const char *path)
 {
 	int flags = (loop->is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
@@ -424,18 +441,21 @@ static int loop_examine(struct loop *loop, const struct dev *dev,
 		loop_fit_file_ops(loop, end, attrs);
 	else
 		loop_fit_device_ops(loop, attrs);
-	loop_name_backing(path, attrs->backing, sizeof(attrs->backing));
+	if (!dev_is_restart(dev))
+		loop_name_backing(path, attrs->backing,
+				  sizeof(attrs->backing));
 	return EXIT_DONE;
 }
 
 /* Undo what was done to get the backing. */
-static void loop_let_go(struct loop *loop, const char *path)
+static void loop_let_go(struct loop *loop, const struct dev *dev,
+			const char *path)
 {
 	if (loop->fd >= 0)
 		close(loop->fd);
 	if (loop->lock_fd >= 0)
 		close(loop->lock_fd);
-	if (loop->fd >= 0 && loop->is_new)
+	if (loop->fd >= 0 && loop->is_new && !dev_is_restart(dev))
 		unlink(path);
 }
 
@@ -456,13 +476,17 @@ int loop_acquire(struct loop *loop, struct dev *dev, const char *path,
 
 	if (code != EXIT_DONE)
 		return code;
-	code = loop->is_new ? loop_create(loop, path) :
-			      loop_open_existing(loop, path);
+	if (dev_is_restart(dev) && dev_kept(dev) >= 0)
+		code = loop_open_again(loop, dev_kept(dev), path);
+	else if (loop->is_new)
+		code = loop_create(loop, path);
+	else
+		code = loop_open_existing(loop, path);
 	if (code == EXIT_DONE)
 		code = loop_examine(loop, dev, path, attrs);
 	if (code == EXIT_DONE)
 		code = loop_keep_lock(loop, dev, path);
 	if (code != EXIT_DONE)
-		loop_let_go(loop, path);
+		loop_let_go(loop, dev, path);
 	return code;
 }
