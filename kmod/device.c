@@ -406,7 +406,7 @@ enum kbdus_state kbdus_dev_state(const struct kbdus_dev *dev)
 pid_t kbdus_dev_pid(const struct kbdus_dev *dev)
 {
 	lockdep_assert_held(&dev->lock);
-	return kbdus_dev_driver(dev) ? pid_vnr(dev->session->tgid) : 0;
+	return dev->session ? pid_vnr(dev->session->tgid) : 0;
 }
 
 unsigned int kbdus_dev_openers(struct kbdus_dev *dev)

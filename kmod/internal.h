@@ -376,7 +376,12 @@ kbdus_dev_driver(const struct kbdus_dev *dev)
 /** kbdus_dev_state - as INFO and sysfs show it; device lock held */
 enum kbdus_state kbdus_dev_state(const struct kbdus_dev *dev);
 
-/** kbdus_dev_pid - the driver's, as the caller sees it, or 0; locked */
+/**
+ * kbdus_dev_pid - the driver's process, or that of one on its way out
+ * @dev: the device, locked
+ *
+ * Return: its number as the caller sees it, or 0.
+ */
 pid_t kbdus_dev_pid(const struct kbdus_dev *dev);
 
 /* session.c */

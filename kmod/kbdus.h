@@ -449,8 +449,8 @@ enum kbdus_reason {
  * struct kbdus_info - argument of KBDUS_INFO
  * @id: in
  * @state: out: enum kbdus_state
- * @pid: out: the driver's process in the caller's pid namespace; 0: none, or
- *	not visible there
+ * @pid: out: the driver's process in the caller's pid namespace, while waiting
+ *	that of one which is not gone yet; 0: none, or not visible there
  * @openers: out: how many times the disk and its partitions are open
  * @reason: out: enum kbdus_reason
  * @sessions: out: how many drivers it has had

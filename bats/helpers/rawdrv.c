@@ -2,8 +2,10 @@
 /*
  * rawdrv - a RAM disk straight on the kernel interface, that dies on purpose.
  *
- *	rawdrv [--at POINT] [--after N] [--size BYTES] [--timeout MS]
- *	       [--error ERRNO [--error-op flush]]
+ *	rawdrv [--at POINT] [--after N] [--size BYTES | --file FILE]
+ *	       [--timeout MS] [--recovery MS] [--on-hang N] [--retries N]
+ *	       [--error ERRNO [--error-op flush|write] [--error-off OFFSET]
+ *	       [--errors N]] [--rerun ID]
  *	rawdrv --ioctl DEVICE
  *
  * Prints the device's path once it is usable and serves until it is told to
@@ -18,10 +20,19 @@
  *	copy-in     while a worker waits for a page that a read's data is in
  *	copy-out    while a worker waits for the buffer of a write's data
  *	self        while another of its threads reads its own device
+ *	poison      with a read or write of offset N (--after) delivered
+ *	starting    as "attached", with another thread waiting in START
  *
- * or until it stops doing its work: "stop" stops itself with SIGSTOP, "ignore"
- * fetches requests and never answers them. With --error, reads (or flushes)
- * fail. --ioctl is a client: it talks to the driver that serves DEVICE.
+ * or until it stops doing its work: "stop" stops itself with SIGSTOP,
+ * "stop-unfetched" does so before it fetches anything more, "ignore" fetches
+ * requests and never answers them, "ignore-flush" never answers a flush. With
+ * --error, reads (or flushes, or writes) fail: all of them, the first N
+ * (--errors), or those that touch OFFSET. --ioctl is a client: it talks to the
+ * driver that serves DEVICE.
+ *
+ * --recovery makes the device recoverable, --file keeps its content (such a
+ * device can only read, write and flush, so that other drivers fit), and
+ * --rerun takes a device over, which needs the same options.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +49,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,7 +68,11 @@ static const char *point = "";
 static int error, error_op = KBDUS_OP_READ;
 static unsigned long die_after = 1;
 static uint64_t size = 64U << 20;
-static uint32_t timeout_ms;
+static uint32_t timeout_ms, recovery_ms, on_hang, retries;
+static uint64_t error_off = UINT64_MAX;
+static long n_errors = -1;
+static const char *file;
+static bool is_rerun, is_recoverable;
 static char *disk, *buffers, *missing;
 static int session, queues[N_WORKERS];
 static uint64_t id;
@@ -91,6 +107,21 @@ static void *map(size_t len)
 	return p;
 }
 
+static void *map_file(void)
+{
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	struct stat st;
+	void *p;
+
+	if (fd < 0 || fstat(fd, &st))
+		fail(file);
+	size = (uint64_t)st.st_size;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		fail(file);
+	return p;
+}
+
 /* Dies when somebody waits for a page that is never going to come. */
 static void *watch_fault(void *arg)
 {
@@ -119,25 +150,37 @@ static void make_missing(void *addr, size_t len)
 		fail("pthread_create");
 }
 
+static struct kbdus_attributes attributes(void)
+{
+	return (struct kbdus_attributes){
+		.size = size,
+		.ops = 1U << KBDUS_OP_READ | 1U << KBDUS_OP_WRITE |
+		       1U << KBDUS_OP_FLUSH |
+		       (file ? 0 :
+			       1U << KBDUS_OP_DISCARD | 1U << KBDUS_OP_IOCTL),
+		.flags = is_recoverable ? KBDUS_DEVICE_RECOVERABLE : 0,
+		.max_io = MAX_IO,
+		.queue_depth = DEPTH,
+		.timeout_ms = timeout_ms,
+		.recovery_timeout_ms = recovery_ms,
+		.on_hang = on_hang,
+		.read_retries = retries,
+		.driver = "rawdrv",
+	};
+}
+
 static void create(void)
 {
 	struct kbdus_create create = {
 		.abi = KBDUS_ABI,
-		.attributes = {
-			.size = size,
-			.ops = 1U << KBDUS_OP_READ | 1U << KBDUS_OP_WRITE |
-			       1U << KBDUS_OP_FLUSH | 1U << KBDUS_OP_DISCARD |
-			       1U << KBDUS_OP_IOCTL,
-			.max_io = MAX_IO,
-			.queue_depth = DEPTH,
-			.timeout_ms = timeout_ms,
-			.driver = "rawdrv",
-		},
+		.attributes = attributes(),
 	};
 
 	session = open("/dev/" KBDUS_CONTROL_NAME, O_RDWR | O_CLOEXEC);
 	if (session < 0)
 		fail("/dev/" KBDUS_CONTROL_NAME);
+	if (is_rerun)
+		return;
 	if (ioctl(session, KBDUS_CREATE, &create))
 		fail("KBDUS_CREATE");
 	id = create.id;
@@ -145,15 +188,26 @@ static void create(void)
 		die();
 }
 
+static void *die_soon(void *arg)
+{
+	(void)arg;
+	usleep(100000);
+	die();
+	return NULL;
+}
+
 static void attach(void)
 {
+	struct kbdus_attributes mine = attributes();
 	struct kbdus_attach attach = {
 		.abi = KBDUS_ABI,
 		.id = id,
 		.buffers = (uintptr_t)buffers,
 		.buffer_size = MAX_IO,
+		.attributes = is_rerun ? (uintptr_t)&mine : 0,
 	};
 	struct kbdus_queue_new queue = { 0 };
+	pthread_t thread;
 
 	if (ioctl(session, KBDUS_ATTACH, &attach))
 		fail("KBDUS_ATTACH");
@@ -164,11 +218,19 @@ static void attach(void)
 	}
 	if (is_at("attached"))
 		die();
+	if (is_at("starting") &&
+	    pthread_create(&thread, NULL, die_soon, NULL))
+		fail("pthread_create");
 }
 
 static bool is_write(const struct kbdus_request *request)
 {
 	return request->op == KBDUS_OP_WRITE;
+}
+
+static bool touches(const struct kbdus_request *request, uint64_t off)
+{
+	return off >= request->off && off - request->off < request->len;
 }
 
 /* Points at which a request that was just delivered is the last. */
@@ -189,6 +251,9 @@ static void check_point(const struct kbdus_request *request)
 		die();
 	if (is_at("stop"))
 		kill(getpid(), SIGSTOP);
+	if (is_at("poison") && request->op != KBDUS_OP_FLUSH &&
+	    touches(request, die_after))
+		die();
 }
 
 static void answer_ioctl(const struct kbdus_request *request,
@@ -205,6 +270,16 @@ static void answer_ioctl(const struct kbdus_request *request,
 	}
 }
 
+static bool is_error(const struct kbdus_request *request)
+{
+	if (!error || !is_started || request->op != error_op)
+		return false;
+	if (error_off != UINT64_MAX && !touches(request, error_off))
+		return false;
+	return n_errors < 0 ||
+	       __atomic_fetch_sub(&n_errors, 1, __ATOMIC_RELAXED) > 0;
+}
+
 static struct kbdus_completion answer(const struct kbdus_request *request)
 {
 	struct kbdus_completion completion = {
@@ -214,7 +289,7 @@ static struct kbdus_completion answer(const struct kbdus_request *request)
 	};
 	char *data = disk + request->off;
 
-	if (error && is_started && request->op == error_op) {
+	if (is_error(request)) {
 		completion.done = 0;
 		completion.result = -error;
 		return completion;
@@ -244,6 +319,8 @@ static unsigned int serve(const struct kbdus_request *requests, unsigned int n,
 		check_point(&requests[i]);
 		if (is_started && is_at("ignore"))
 			return 0;
+		if (is_at("ignore-flush") && requests[i].op == KBDUS_OP_FLUSH)
+			pause();
 		completions[i] = answer(&requests[i]);
 	}
 	return n;
@@ -261,6 +338,13 @@ static void *work(void *arg)
 
 	do {
 		exchange.max_requests = DEPTH;
+		/* what is done is handed in, and nothing is taken */
+		if (is_at("stop-unfetched") && is_started &&
+		    n_seen >= die_after) {
+			exchange.max_requests = 0;
+			ioctl(queue, KBDUS_EXCHANGE, &exchange);
+			kill(getpid(), SIGSTOP);
+		}
 		if (ioctl(queue, KBDUS_EXCHANGE, &exchange)) {
 			if (errno != EINTR)
 				fail("KBDUS_EXCHANGE");
@@ -393,6 +477,13 @@ static void parse(int argc, char **argv)
 		{ "timeout", required_argument, NULL, 't' },
 		{ "error", required_argument, NULL, 'e' },
 		{ "error-op", required_argument, NULL, 'o' },
+		{ "error-off", required_argument, NULL, 'O' },
+		{ "errors", required_argument, NULL, 'E' },
+		{ "recovery", required_argument, NULL, 'r' },
+		{ "on-hang", required_argument, NULL, 'h' },
+		{ "retries", required_argument, NULL, 'R' },
+		{ "file", required_argument, NULL, 'f' },
+		{ "rerun", required_argument, NULL, 'I' },
 		{ "ioctl", required_argument, NULL, 'i' },
 		{ 0 }
 	};
@@ -411,6 +502,23 @@ static void parse(int argc, char **argv)
 			error = errno_of(optarg);
 		else if (c == 'o' && strcmp(optarg, "flush") == 0)
 			error_op = KBDUS_OP_FLUSH;
+		else if (c == 'o' && strcmp(optarg, "write") == 0)
+			error_op = KBDUS_OP_WRITE;
+		else if (c == 'O')
+			error_off = strtoull(optarg, NULL, 0);
+		else if (c == 'E')
+			n_errors = strtol(optarg, NULL, 0);
+		else if (c == 'r')
+			recovery_ms = (uint32_t)strtoul(optarg, NULL, 0),
+			is_recoverable = true;
+		else if (c == 'h')
+			on_hang = (uint32_t)strtoul(optarg, NULL, 0);
+		else if (c == 'R')
+			retries = (uint32_t)strtoul(optarg, NULL, 0);
+		else if (c == 'f')
+			file = optarg;
+		else if (c == 'I')
+			id = strtoull(optarg, NULL, 0), is_rerun = true;
 		else if (c == 'i')
 			exit(talk(optarg));
 		else
@@ -431,13 +539,14 @@ int main(int argc, char **argv)
 		if (fork() == 0)
 			send_device(sockets[1]);
 	}
-	disk = map(size);
+	disk = file ? map_file() : map(size);
 	buffers = map((size_t)DEPTH * MAX_IO);
 	missing = map(MAX_IO);
 	if (is_at("copy-in"))
 		make_missing(missing, MAX_IO);
 	if (is_at("copy-out"))
 		make_missing(buffers, (size_t)DEPTH * MAX_IO);
+	is_started = is_rerun;
 	create();
 	attach();
 	for (int i = 0; i < N_WORKERS; i++)

@@ -1,0 +1,342 @@
+#!/usr/bin/env bats
+# Replacing the driver of a device while it is in use.
+
+load lib
+
+# How often, where the number matters (500 for the figures of the README).
+reruns=${BDUS_RERUNS:-20}
+
+# A client that verifies what it reads, for as long as the test needs.
+start_verify() { # [FIO-OPTION...]
+	fio --name=verify --filename="$dev" --size=48M --direct=1 \
+		--ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=4k-64k \
+		--verify=crc32c --verify_fatal=1 --verify_state_save=0 \
+		--verify_backlog=256 --loops=1000 --allow_file_create=0 \
+		--thinktime=1 --thinktime_blocks=64 "$@" \
+		>fio.out 2>&1 3>&- 4>&- &
+	client=$!
+	wait_until 30 is_under_load 100
+}
+
+is_under_load() { # REQUESTS
+	(($(attribute write_requests) >= $1))
+}
+
+# fio ends at SIGINT and says whether anything was wrong until then.
+end_verify() {
+	kill -INT "$client"
+	wait "$client" || true
+	grep -q 'err= 0' fio.out
+}
+
+has_restarts() { # N
+	(($(attribute restarts) == $1))
+}
+
+@test "reruns under load: no error, no bad block" {
+	truncate -s 64M file
+	start bdus loop file
+	start_verify
+	for ((n = 1; n <= reruns; n++)); do
+		bdus rerun "$id" loop file
+	done
+	has_restarts "$reruns"
+	end_verify
+	[[ $(attribute last_reason) == replaced ]]
+	[[ $(pgrep -xc bdus) == 1 ]]
+}
+
+@test "reruns under a mounted file system: files stay what they are" {
+	truncate -s 128M file
+	start bdus loop file
+	mkfs.ext4 -q "$dev"
+	mount "$dev" /mnt
+	fill_pattern data 4194304
+	for ((n = 1; n <= reruns; n++)); do
+		cp data "/mnt/data.$n" 3>&- 4>&- &
+		bdus rerun "$dev" loop file
+		wait $!
+		sync -f /mnt
+		cmp data "/mnt/data.$n"
+		((n < 4)) || rm "/mnt/data.$((n - 3))"
+	done
+	umount /mnt
+	e2fsck -fn "$dev"
+}
+
+@test "from one disk to another that holds the same" {
+	start bdus ram --size 64M
+	one=$dev
+	start bdus ram --size 64M
+	two=$dev
+	start bdus loop "$one"
+	fill_pattern data 1048576
+	dd if=data of="$dev" bs=64k oflag=direct status=none
+	dd if="$one" of="$two" bs=1M status=none
+	bdus rerun "$id" loop "$two"
+	[[ $(attribute backing) == "$two" ]]
+	cmp -n 1048576 data "$dev"
+	# the first one is free, the second one taken
+	bdus loop "$one"
+	run -5 --separate-stderr bdus loop "$two"
+	[[ $stderr == *"$two"*'in use'* ]]
+	bdus destroy --all --force
+}
+
+@test "zero by zero" {
+	start bdus zero --size 64M
+	bdus rerun "$id" zero --size 64M
+	cmp -n 1048576 "$dev" /dev/zero
+	wait_until 5 has_ended "$pid"
+}
+
+@test "the driver may be another kind, and read-only" {
+	truncate -s 64M file
+	start bdus zero --size 64M --read-only
+	bdus rerun "$id" loop file
+	[[ $(attribute driver) == loop ]]
+	[[ $(blockdev --getro "$dev") == 1 ]]
+}
+
+@test "ram is refused, since its content would be lost, and forced" {
+	start bdus ram --size 64M
+	run -1 --separate-stderr bdus rerun "$id" ram --size 64M
+	[[ $stderr == *'content of a ram disk is lost'*--force* ]]
+	run -1 bdus rerun "$id" zero --size 64M
+	[[ $(attribute pid) == "$pid" ]]
+	bdus rerun --force "$id" ram --size 64M
+	[[ $(attribute pid) != "$pid" ]]
+}
+
+# refused PART-OF-MESSAGE STATUS COMMAND...: and the old driver serves on
+refused() {
+	run -"$2" --separate-stderr "${@:3}"
+	[[ $stderr == *"$1"* ]]
+	[[ $(attribute pid) == "$pid" ]]
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+}
+
+@test "what does not fit is refused, each with its reason" {
+	truncate -s 64M file
+	truncate -s 128M large
+	truncate -s 32M small
+	start bdus loop --block-size 1024 file
+	refused "has 67108864 bytes, the new driver 134217728" 1 \
+		bdus rerun "$id" loop large
+	refused "--sizelimit 67108864" 1 bdus rerun "$id" loop large
+	refused "the new driver 33554432" 1 bdus rerun "$id" loop small
+	refused "has blocks of 1024 bytes, the new driver of 4096" 1 \
+		bdus rerun "$id" loop --block-size 4096 file
+	refused "may use write, which the new driver does not do" 1 \
+		bdus rerun "$id" loop --read-only file
+	refused "no/such: cannot open" 1 bdus rerun "$id" loop no/such
+	refused "is for --create" 2 bdus rerun "$id" loop --size 1M file
+	refused "unknown command 'lop'" 127 bdus rerun "$id" lop file
+	refused "expects FILE|DEVICE" 2 bdus rerun "$id" loop
+	refused "needs a device, and a driver" 2 bdus rerun "$id"
+	refused "no such device" 4 bdus rerun 999 loop file
+	bdus rerun "$id" loop --sizelimit 64M large
+	[[ $(attribute backing) == */large ]]
+}
+
+@test "limits of the new driver must be enough" {
+	start bdus zero --size 64M
+	truncate -s 64M file
+	refused "may send a write zeroes of" 1 bdus rerun "$id" loop file
+}
+
+@test "more operations than before are unused" {
+	truncate -s 64M file
+	start_raw --file file --recovery 30000
+	bdus rerun "$id" loop file
+	[[ $(cat "/sys/block/bdus-$id/queue/write_zeroes_max_bytes") == 0 ]]
+	dd if=/dev/urandom of="$dev" bs=64k count=8 oflag=direct,sync status=none
+	cmp file "$dev"
+	wait_until 5 has_ended "$pid"
+}
+
+@test "the lock on the backing is never free" {
+	truncate -s 64M file
+	start bdus loop file
+	(until [[ -e done ]]; do
+		! bdus loop file 2>>taken || touch stolen
+	done) 3>&- 4>&- &
+	for ((n = 1; n <= 10; n++)); do
+		bdus rerun "$id" loop file
+	done
+	touch done
+	wait
+	[[ ! -e stolen ]]
+	grep -q 'file: is in use' taken
+}
+
+@test "time-outs and recovery persist unless given anew" {
+	truncate -s 64M file
+	start bdus loop --recoverable --recovery-timeout 77 --timeout 55 file
+	bdus rerun "$id" loop file
+	[[ $(attribute recoverable) == 1 ]]
+	[[ $(attribute recovery_timeout_ms) == 77000 ]]
+	[[ $(attribute timeout_ms) == 55000 ]]
+	bdus rerun "$id" loop --timeout 44 --recovery-timeout 0 \
+		--on-hang hold file
+	[[ $(attribute recoverable) == 1 ]]
+	[[ $(attribute recovery_timeout_ms) == 0 ]]
+	[[ $(attribute timeout_ms) == 44000 ]]
+	[[ $(attribute on_hang) == hold ]]
+}
+
+@test "a supervisor persists" {
+	truncate -s 64M file
+	start bdus loop --supervise file
+	bdus rerun "$id" loop file
+	[[ $(attribute supervised) == 1 ]]
+	wait_until 5 has_processes 2
+	kill -9 "$(attribute pid)"
+	wait_until 10 has_restarts 2
+	cmp -n 65536 file "$dev"
+}
+
+has_processes() { # N
+	[[ $(pgrep -xc bdus) == "$1" ]]
+}
+
+# candidate_dies POINT: again and again, and the old driver serves on
+candidate_dies() {
+	local n
+	for ((n = 0; n < ${BDUS_DEATH_ROUNDS:-5}; n++)); do
+		run -137 rawdrv --file file --rerun "$id" --at "$1" \
+			--recovery 30000
+		[[ $(attribute pid) == "$pid" ]]
+		dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+	done
+	[[ $(attribute restarts) == 0 ]]
+}
+
+@test "a candidate that dies before it starts: the old driver serves on" {
+	truncate -s 64M file
+	start_raw --file file --recovery 30000
+	start_verify
+	candidate_dies attached
+	end_verify
+}
+
+@test "a candidate that dies while the old driver finishes changes nothing" {
+	truncate -s 64M file
+	start_raw --file file --at ignore-flush --recovery 30000
+	for ((round = 0; round < ${BDUS_DEATH_ROUNDS:-5}; round++)); do
+		run -137 rawdrv --file file --rerun "$id" --at starting \
+			--recovery 30000
+		[[ $(attribute pid) == "$pid" ]]
+	done
+	# its last flush is still with the old driver, which can only die
+	kill -9 "$pid"
+	bdus rerun "$id" loop file
+	cmp -n 65536 file "$dev"
+}
+
+@test "a rerun that is killed while the old driver finishes changes nothing" {
+	truncate -s 64M file
+	start_raw --file file --at ignore-flush --recovery 30000
+	for ((n = 0; n < ${BDUS_DEATH_ROUNDS:-5}; n++)); do
+		bdus rerun "$id" loop file 3>&- 4>&- &
+		rerun=$!
+		wait_until 5 is_candidate_waiting
+		kill "$rerun"
+		wait "$rerun" || true
+		wait_until 5 no_bdus
+	done
+	[[ $(attribute pid) == "$pid" ]]
+	kill -9 "$pid"
+	wait "$pid" || true
+	bdus rerun "$id" loop file
+}
+
+no_bdus() { ! pgrep -x bdus >/dev/null; }
+
+# Its process waits in KBDUS_START, which shows in the workers' number.
+is_candidate_waiting() {
+	local pids
+	pids=$(pgrep -x bdus) || return 1
+	for p in $pids; do
+		grep -q take_over "/proc/$p/wchan" && return 0
+		grep -q take_over "/proc/$p/stack" && return 0
+	done
+	return 1
+}
+
+@test "two reruns at once: one wins, the other is told" {
+	truncate -s 64M file
+	start_raw --file file --at ignore-flush --recovery 30000
+	bdus rerun "$id" loop file 3>&- 4>&- &
+	rerun=$!
+	wait_until 5 is_candidate_waiting
+	run -5 --separate-stderr bdus rerun "$id" zero --size 64M
+	[[ $stderr == *'somebody else is taking it over'* ||
+		$stderr == *'may use'* ]]
+	# destroy is told too
+	run -5 --separate-stderr bdus destroy --no-flush "$id"
+	[[ $stderr == *'taking it over'* ]]
+	kill -9 "$pid"
+	wait "$rerun"
+	[[ $(attribute driver) == loop ]]
+}
+
+@test "the old driver dies half way: a recoverable device goes on" {
+	truncate -s 64M file
+	for ((n = 0; n < ${BDUS_DEATH_ROUNDS:-5}; n++)); do
+		start_raw --file file --at flush --recovery 30000
+		start_verify --fsync=0
+		bdus rerun "$id" loop file
+		[[ $(attribute driver) == loop ]]
+		end_verify
+		bdus destroy "$id"
+	done
+}
+
+@test "the old driver dies half way: another device goes, with errors" {
+	truncate -s 64M file
+	start_raw --file file --at flush
+	run -1 --separate-stderr bdus rerun "$id" loop file
+	[[ $stderr == *'the device is gone'* ]]
+	wait_until 5 is_gone "$dev"
+}
+
+@test "an old driver that cannot flush is not replaced" {
+	truncate -s 64M file
+	start_raw --file file --error EIO --error-op flush
+	run -1 --separate-stderr bdus rerun "$id" loop file
+	[[ $stderr == *'I/O error'* ]]
+	[[ $(attribute pid) == "$pid" ]]
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+	bdus destroy --no-flush "$id"
+}
+
+@test "a device that is being destroyed is refused" {
+	truncate -s 64M file
+	start_raw --file file --at ignore
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct 2>dd.out 3>&- 4>&- &
+	wait_until 5 has_in_flight
+	run -6 bdus destroy --force --no-flush --timeout 1 "$id" 3>&- 4>&- &
+	destroy=$!
+	wait_until 5 is_ending
+	run ! --separate-stderr bdus rerun "$id" loop file
+	[[ $stderr == *'being destroyed'* || $stderr == *'is gone'* ||
+		$stderr == *'no such device'* ]]
+	wait "$destroy" || true
+	wait_until 10 is_gone "$dev"
+}
+
+has_in_flight() { (($(attribute in_flight) > 0)); }
+is_ending() { [[ $(attribute state 2>/dev/null) != live ]]; }
+
+@test "the pid file is the new driver's" {
+	truncate -s 64M file
+	start bdus loop --pidfile "$dir/pid" file
+	[[ $(cat pid) == "$pid" ]]
+	bdus rerun "$id" loop --pidfile "$dir/pid" file
+	wait_until 5 has_ended "$pid"
+	[[ $(cat pid) == "$(attribute pid)" ]]
+	kill "$(cat pid)"
+	wait_until 5 is_gone "$dev"
+	wait_until 5 is_gone "$dir/pid"
+}
