@@ -505,7 +505,9 @@ page_pattern() {
 @test "the columns of list are in its page" {
 	local column
 	for column in device id driver size ro state pid open backing \
-		recoverable timeout_ms in_flight waiting attempts restarts; do
+		recoverable supervised timeout_ms recovery_timeout_ms on_hang \
+		waiting_ms oldest_ms in_flight waiting attempts restarts \
+		last_reason; do
 		grep -qx "\\.It Cm $column" "$top/man/bdus-list.8"
 	done
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /**
@@ -16,8 +17,15 @@
  * @REPORT_NUMBER: decimal digits
  * @REPORT_BOOL: 0 or 1
  * @REPORT_SIZE: bytes, decimal digits
+ * @REPORT_MS: milliseconds, decimal digits
  */
-enum report_kind { REPORT_TEXT, REPORT_NUMBER, REPORT_BOOL, REPORT_SIZE };
+enum report_kind {
+	REPORT_TEXT,
+	REPORT_NUMBER,
+	REPORT_BOOL,
+	REPORT_SIZE,
+	REPORT_MS
+};
 
 /**
  * struct report_column - a column
@@ -86,5 +94,11 @@ int report_choose(const struct report_column *columns, size_t n_columns,
 
 /** report_size - write bytes as people read them, "1.5G" (at most 15 bytes). */
 void report_size(const char *bytes, char text[16]);
+
+/**
+ * report_ms - write milliseconds as people read them: "250ms", "12.3s",
+ * "5m12s", "3h5m", "4d2h" (at most 23 bytes).
+ */
+void report_ms(uint64_t ms, char text[24]);
 
 #endif /* BDUS_REPORT_H */
