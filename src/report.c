@@ -147,6 +147,11 @@ static size_t put_text(FILE *out, const char *text)
 	return width;
 }
 
+void report_text(FILE *out, const char *text)
+{
+	put_text(out, text);
+}
+
 static void put_spaces(FILE *out, size_t n)
 {
 	while (n-- > 0)
@@ -252,15 +257,15 @@ static void json_value(FILE *out, const struct report_column *column,
 		fputs(cell, out);
 }
 
-static void json_row(FILE *out, const struct report *report, char **cells)
+void report_json_members(FILE *out, const struct report *report, size_t row)
 {
-	fputs("{", out);
+	char **cells = report->cells + row * report->n_columns;
+
 	for (size_t i = 0; i < report->n_columns; i++) {
 		fprintf(out, "%s\"%s\": ", i > 0 ? ", " : "",
 			report->columns[i].name);
 		json_value(out, &report->columns[i], cells[i]);
 	}
-	fputs("}", out);
 }
 
 void report_json(FILE *out, const struct report *report, const char *key,
@@ -268,8 +273,9 @@ void report_json(FILE *out, const struct report *report, const char *key,
 {
 	fprintf(out, "{\n  \"schema\": %d,\n  \"%s\": [", schema, key);
 	for (size_t row = 0; row < report->n_rows; row++) {
-		fputs(row > 0 ? ",\n    " : "\n    ", out);
-		json_row(out, report, report->cells + row * report->n_columns);
+		fputs(row > 0 ? ",\n    {" : "\n    {", out);
+		report_json_members(out, report, row);
+		fputs("}", out);
 	}
 	fprintf(out, "%s]\n}\n", report->n_rows > 0 ? "\n  " : "");
 }

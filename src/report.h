@@ -78,6 +78,17 @@ void report_json(FILE *out, const struct report *report, const char *key,
 		 int schema);
 
 /**
+ * report_json_members - print "NAME": VALUE, ..., the inside of an object
+ * @out: where to
+ * @report: what
+ * @row: of which row
+ */
+void report_json_members(FILE *out, const struct report *report, size_t row);
+
+/** report_text - print a text, with "?" for what a terminal must not get. */
+void report_text(FILE *out, const char *text);
+
+/**
  * report_choose - read the value of --output, names separated by commas
  * @columns: all columns
  * @n_columns: their number
