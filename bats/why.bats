@@ -43,10 +43,13 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 	[[ -z $stderr ]]
 	[[ ${lines[0]} == "$dev: nothing is wrong: no request waits" ]]
 	[[ $output == *"  driver    loop, pid $pid, on $dir/file"* ]]
-	[[ $output == *'  requests  0 with the driver, 0 waiting'* ]]
+	[[ $output == *'  requests  with the driver: 0, waiting: 0'* ]]
 	[[ $output == *'  open      0 times'* ]]
 	[[ $output == *'bdus: waits for requests'* ]]
 	[[ $output != *'try:'* ]]
+	strace -o trace bdus why "$dev"
+	grep -q 'open.*"/sys/block' trace
+	run ! grep 'open.*"/dev/' trace
 	for name in "$id" "bdus-$id"; do
 		[[ $(bdus why "$name") == "$dev: nothing is wrong"* ]]
 	done
@@ -83,7 +86,7 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 	run -0 answers_soon bdus why "$dev"
 	echo "$output"
 	[[ ${lines[0]} == "$dev: its driver (pid $pid) is stopped; its time-out kills it "* ]]
-	[[ $output == *'; 0 completed within 200ms'* ]]
+	[[ $output == *'; completed within 200ms: 0'* ]]
 	[[ $output == *"thread    $pid bdus: is stopped"* ]]
 	[[ ${lines[-1]} == "try: kill -CONT $pid" ]]
 	eval "${lines[-1]#try: }"
@@ -100,18 +103,17 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 	wait_until 5 is idle
 }
 
-@test "a driver in a debugger: traced" {
+@test "a driver in a debugger: traced, and after that it moves" {
 	start bdus ram --size 1M
-	strace -o trace -p "$pid" 3>&- 4>&- &
+	load_with randwrite
+	wait_until 10 is moving
+	strace -f -o trace -p "$pid" -e inject=ioctl:delay_enter=3000000 \
+		3>&- 4>&- &
 	tracer=$!
-	is_traced() {
-		kill -STOP "$pid"
-		is traced || is stopped
-	}
-	wait_until 5 is_traced
+	wait_until 10 is traced
+	[[ $(json .command) == "grep TracerPid /proc/$pid/status" ]]
 	kill -9 "$tracer"
-	kill -CONT "$pid"
-	wait_until 5 is idle
+	wait_until 10 is moving
 }
 
 @test "a driver that answers nothing: asleep, for all its threads wait" {
@@ -124,12 +126,13 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 	[[ ${lines[-1]} == "try: bdus destroy --force $id" ]]
 	(($(json '[.threads[] | select(.doing == "waits for requests")] |
 		length') == 2))
-	eval "${lines[-1]#try: }"
+	eval "${lines[-1]#try: } --timeout 1"
 	[[ ! -e $dev ]]
 }
 
 @test "a driver blocked by a frozen file system: blocked, with the file" {
 	start bdus ram --size 64M
+	lower=$dev
 	mkfs.ext4 -q "$dev"
 	mkdir -p /var/tmp/lower
 	mount "$dev" /var/tmp/lower
@@ -141,13 +144,32 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 	wait_until 10 is blocked
 	run -0 answers_soon bdus why "$dev"
 	echo "$output"
-	[[ ${lines[0]} == *'is blocked in the kernel: it writes /var/tmp/lower/file, and what is below'* ]]
+	[[ ${lines[0]} == *'is blocked in the kernel: it writes /var/tmp/lower/file, and ext4 on '"$lower"' does not answer;'* ]]
 	[[ $output == *$'\n            in '*_* ]]
 	[[ ${lines[-1]} == "try: bdus destroy --force $id" ]]
 	[[ $(json '.threads[0] | [.state, .syscall_name, .file] | tojson') == \
 		'["D","pwrite64","/var/tmp/lower/file"]' ]]
 	fsfreeze --unfreeze /var/tmp/lower
 	rm frozen
+	wait_until 10 is moving
+}
+
+@test "a driver blocked by a device below: ask why about that one" {
+	start bdus ram --size 16M
+	lower=$dev below=$id below_pid=$pid
+	start bdus loop --direct "$lower"
+	load_with randread
+	wait_until 10 is moving
+	kill -STOP "$below_pid"
+	wait_until 10 is blocked
+	run -0 answers_soon bdus why "$dev"
+	echo "$output"
+	[[ ${lines[0]} == *", and waits for $lower; "* ]]
+	[[ ${lines[-1]} == "try: bdus why $below" ]]
+	[[ $(json .below) == "$below" ]]
+	run -0 bash -c "${lines[-1]#try: }"
+	[[ ${lines[-1]} == "try: kill -CONT $below_pid" ]]
+	kill -CONT "$below_pid"
 	wait_until 10 is moving
 }
 
@@ -194,8 +216,9 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 		.completed, .sample_ms] | tojson' json) == \
 		"[1,\"$dev\",\"idle\",null,$id,\"live\",\"zero\",null,1572864,false,$pid,0,30000,0,null,200]" ]]
 	[[ $(jq -r '.threads[0] | keys | join(" ")' json) == \
-		'doing fd file name stack state syscall syscall_name tid wchan' ]]
-	(($(jq '.threads | length' json) == $(ls "/proc/$pid/task" | wc -l)))
+		'doing fd file mount name stack state syscall syscall_name tid wchan' ]]
+	tasks=("/proc/$pid/task"/*)
+	(($(jq '.threads | length' json) == ${#tasks[@]}))
 }
 
 @test "names of files that are no text are shown harmlessly" {

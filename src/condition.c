@@ -99,6 +99,34 @@ static void watch(const char *sysfs, struct condition *condition)
 	read_values(sysfs, condition);
 }
 
+/* The busy device of ours that "/dev/bdus-3", or "ext4 on" it, names. */
+static int64_t find_below(const char *sysfs, const char *name)
+{
+	const char *node = strstr(name, "/dev/bdus-");
+	char *end;
+	uint64_t id;
+
+	if (node == NULL)
+		return ATTRIBUTE_UNKNOWN;
+	id = strtoull(node + 10, &end, 10);
+	if (end == node + 10 || (*end != '\0' && *end != 'p') ||
+	    (attribute_number(sysfs, id, "bdus/in_flight") <= 0 &&
+	     attribute_number(sysfs, id, "bdus/waiting") <= 0))
+		return ATTRIBUTE_UNKNOWN;
+	return (int64_t)id;
+}
+
+static void read_below(const char *sysfs, struct condition *condition)
+{
+	const struct thread *thread = condition->threads;
+
+	condition->below = ATTRIBUTE_UNKNOWN;
+	if (condition->n_threads > 0 && thread->state == 'D')
+		condition->below = find_below(sysfs, thread->mount[0] != '\0' ?
+							     thread->mount :
+							     thread->file);
+}
+
 static void read_holders(const char *sysfs, struct condition *condition)
 {
 	unsigned int major_nr;
@@ -123,7 +151,9 @@ int condition_read(const char *sysfs, const char *proc, uint64_t id,
 	condition->id = id;
 	condition->completed = ATTRIBUTE_UNKNOWN;
 	read_values(sysfs, condition);
-	if (condition->in_flight > 0 || condition->waiting > 0)
+	/* a busy device can be without a request when it is looked at */
+	if (condition->in_flight > 0 || condition->waiting > 0 ||
+	    condition->openers > 0)
 		watch(sysfs, condition);
 	if (condition->state[0] == '\0')
 		return -ENOENT;
@@ -133,6 +163,7 @@ int condition_read(const char *sysfs, const char *proc, uint64_t id,
 				     &condition->n_threads);
 	if (error == -ENOMEM)
 		return error;
+	read_below(sysfs, condition);
 	read_holders(sysfs, condition);
 	return 0;
 }

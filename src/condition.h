@@ -39,7 +39,9 @@
  * @attempts: requests handed to a driver again
  * @restarts: drivers after the first
  * @completed: requests completed within %CONDITION_SAMPLE_MS; unknown when
- *	there were none to be watched
+ *	there were none, and nobody to make any
+ * @below: id of the device that a blocked thread of its driver waits for, when
+ *	that has requests itself; else unknown
  * @threads: of its driver, see threads_read()
  * @n_threads: their number; 0: they are not to be seen
  *
@@ -60,6 +62,7 @@ struct condition {
 	int64_t in_flight, waiting;
 	int64_t attempts, restarts;
 	int64_t completed;
+	int64_t below;
 	struct thread *threads;
 	size_t n_threads;
 };
@@ -71,8 +74,8 @@ struct condition {
  * @id: of the device
  * @condition: to be filled in; to be released with condition_free()
  *
- * Takes %CONDITION_SAMPLE_MS when there are requests. Never opens the device,
- * and waits neither for it nor for its driver.
+ * Takes %CONDITION_SAMPLE_MS when there are requests, or may be. Never opens
+ * the device, and waits neither for it nor for its driver.
  *
  * Return: 0 or -errno (ENOENT: no such device, ENOMEM).
  */

@@ -68,12 +68,15 @@ void diagnosis_free(struct diagnosis *diagnosis)
 
 /* text */
 
-static void put_number(FILE *out, int64_t number, const char *what)
+/* "3 restarts", "1 restart", or without @noun "3"; "?": not known. */
+static void put_count(FILE *out, int64_t number, const char *noun)
 {
 	if (number == ATTRIBUTE_UNKNOWN)
-		fprintf(out, "? %s", what);
+		fputs("?", out);
 	else
-		fprintf(out, "%" PRId64 " %s", number, what);
+		fprintf(out, "%" PRId64, number);
+	if (*noun != '\0')
+		fprintf(out, " %s%s", noun, number == 1 ? "" : "s");
 }
 
 static void put_ms(FILE *out, const char *before, int64_t ms, const char *after)
@@ -103,22 +106,25 @@ static void text_driver(FILE *out, const struct condition *condition)
 
 static void text_requests(FILE *out, const struct condition *condition)
 {
-	fputs("  requests  ", out);
-	put_number(out, condition->in_flight, "with the driver, ");
-	put_number(out, condition->waiting, "waiting");
+	fputs("  requests  with the driver: ", out);
+	put_count(out, condition->in_flight, "");
+	fputs(", waiting: ", out);
+	put_count(out, condition->waiting, "");
 	if (condition->oldest_ms > 0)
 		put_ms(out, "; the oldest is ", condition->oldest_ms, " old");
 	if (condition->completed != ATTRIBUTE_UNKNOWN)
-		fprintf(out, "; %" PRId64 " completed within %dms",
-			condition->completed, CONDITION_SAMPLE_MS);
+		fprintf(out, "; completed within %dms: %" PRId64,
+			CONDITION_SAMPLE_MS, condition->completed);
 	fputc('\n', out);
 }
 
 static void text_history(FILE *out, const struct condition *condition)
 {
 	fputs("  history   ", out);
-	put_number(out, condition->restarts, "restarts, ");
-	put_number(out, condition->attempts, "requests sent again");
+	put_count(out, condition->restarts, "restart");
+	fputs(", ", out);
+	put_count(out, condition->attempts, "request");
+	fputs(" sent again", out);
 	if (condition->last_reason[0] != '\0' &&
 	    strcmp(condition->last_reason, "none") != 0)
 		fprintf(out, "; the last driver left: %s",
@@ -130,7 +136,7 @@ static void text_limits(FILE *out, const struct condition *condition)
 {
 	put_ms(out, "  limits    time-out ", condition->timeout_ms, "");
 	if (condition->on_hang[0] != '\0')
-		fprintf(out, " (%s)", condition->on_hang);
+		fprintf(out, ", then %s", condition->on_hang);
 	if (condition->recoverable > 0)
 		put_ms(out, ", recovery ", condition->recovery_timeout_ms, "");
 	else if (condition->recoverable == 0)
@@ -143,7 +149,7 @@ static void text_limits(FILE *out, const struct condition *condition)
 static void text_holders(FILE *out, const struct condition *condition)
 {
 	fputs("  open      ", out);
-	put_number(out, condition->openers, "times");
+	put_count(out, condition->openers, "time");
 	if (condition->holders[0] != '\0') {
 		fputs(": ", out);
 		report_text(out, condition->holders);
@@ -230,6 +236,7 @@ static const struct key keys[] = {
 	KEY(in_flight, REPORT_NUMBER),
 	KEY(waiting, REPORT_NUMBER),
 	KEY(completed, REPORT_NUMBER),
+	KEY(below, REPORT_NUMBER),
 	KEY(attempts, REPORT_NUMBER),
 	KEY(restarts, REPORT_NUMBER),
 	KEY(last_reason, REPORT_TEXT),
@@ -285,13 +292,15 @@ static void json_thread(FILE *out, const struct thread *thread)
 		{ "state", REPORT_TEXT },     { "doing", REPORT_TEXT },
 		{ "syscall", REPORT_NUMBER }, { "syscall_name", REPORT_TEXT },
 		{ "fd", REPORT_NUMBER },      { "file", REPORT_TEXT },
-		{ "wchan", REPORT_TEXT },     { "stack", REPORT_TEXT },
+		{ "mount", REPORT_TEXT },     { "wchan", REPORT_TEXT },
+		{ "stack", REPORT_TEXT },
 	};
 	struct thread copy = *thread;
 	char state[] = { thread->state, '\0' };
 	char tid[24], syscall[24], name[32], fd[16], doing[1024];
-	char *cells[] = { tid,	copy.name, state,     doing,	  syscall,
-			  name, fd,	   copy.file, copy.wchan, copy.stack };
+	char *cells[] = { tid,	      copy.name,  state,     doing,
+			  syscall,    name,	  fd,	     copy.file,
+			  copy.mount, copy.wchan, copy.stack };
 	const struct report report = { columns, LENGTH(columns), cells, 1 };
 
 	thread_describe(thread, doing, sizeof(doing));

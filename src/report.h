@@ -107,8 +107,9 @@ int report_choose(const struct report_column *columns, size_t n_columns,
 void report_size(const char *bytes, char text[16]);
 
 /**
- * report_ms - write milliseconds as people read them: "250ms", "12.3s",
- * "5m12s", "3h5m", "4d2h" (at most 23 bytes).
+ * report_ms - write a time as people read it: "250ms", "12.3s", "5m12s", "3h5m"
+ * @ms: milliseconds
+ * @text: where to
  */
 void report_ms(uint64_t ms, char text[24]);
 

@@ -177,6 +177,54 @@ static void read_fd(const char *dir, struct thread *thread)
 			strlen(thread->file + 11) + 1);
 }
 
+bool thread_parse_mount(const char *line, long mount_id, struct thread *thread)
+{
+	const char *dash = strstr(line, " - ");
+	char *end;
+	size_t type;
+	size_t source;
+
+	if (strtol(line, &end, 10) != mount_id || end == line || *end != ' ' ||
+	    dash == NULL)
+		return false;
+	dash += 3;
+	type = strcspn(dash, " \n");
+	if (dash[type] != ' ')
+		return false;
+	source = strcspn(dash + type + 1, " \n");
+	snprintf(thread->mount, sizeof(thread->mount), "%.*s on %.*s",
+		 (int)type, dash, (int)source, dash + type + 1);
+	return true;
+}
+
+/* The file system of the thread's file; a device node's is of no interest. */
+static void read_mount(const char *dir, struct thread *thread)
+{
+	char path[PATH_MAX];
+	char text[4096];
+	char *line = NULL;
+	const char *id;
+	size_t size = 0;
+	FILE *file;
+
+	if (thread->file[0] != '/' || strncmp(thread->file, "/dev/", 5) == 0)
+		return;
+	snprintf(path, sizeof(path), "fdinfo/%d", thread->fd);
+	read_file(dir, path, text, sizeof(text));
+	id = strstr(text, "mnt_id:");
+	if (id == NULL ||
+	    snprintf(path, sizeof(path), "%s/mountinfo", dir) >= PATH_MAX)
+		return;
+	file = fopen(path, "re");
+	if (file == NULL)
+		return;
+	while (getline(&line, &size, file) > 0 &&
+	       !thread_parse_mount(line, strtol(id + 7, NULL, 10), thread))
+		;
+	free(line);
+	fclose(file);
+}
+
 /* False: the thread is gone. */
 static bool thread_read(const char *dir, struct thread *thread)
 {
@@ -197,6 +245,7 @@ static bool thread_read(const char *dir, struct thread *thread)
 		return true;
 	read_file(dir, "stack", text, sizeof(text));
 	thread_parse_stack(text, thread);
+	read_mount(dir, thread);
 	return true;
 }
 

@@ -24,6 +24,8 @@
  * @syscall: number of the system call that it is in, or %THREAD_NO_SYSCALL
  * @fd: file descriptor that the system call is about, or -1
  * @file: what @fd is, a path or as "[kbdus-queue]", or ""
+ * @mount: of a blocked thread: what @file's file system is, "ext4 on /dev/sdb";
+ *	"" when it is not a file in one, or not to be seen
  * @stack: the innermost functions of a blocked thread in the kernel,
  *	separated by blanks; "" when it is not blocked, or not to be seen
  */
@@ -35,6 +37,7 @@ struct thread {
 	long syscall;
 	int fd;
 	char file[512];
+	char mount[512];
 	char stack[512];
 };
 
@@ -83,6 +86,16 @@ int thread_parse_stat(const char *line, struct thread *thread);
  * Return: 0 or -EINVAL, and then it is in no system call.
  */
 int thread_parse_syscall(const char *line, struct thread *thread);
+
+/**
+ * thread_parse_mount - read type and source from a line of /proc/.../mountinfo
+ * @line: "36 35 98:0 / /mnt rw - ext4 /dev/sdb rw"
+ * @mount_id: the first number of the line that is meant
+ * @thread: mount is filled in
+ *
+ * Return: whether it is that line.
+ */
+bool thread_parse_mount(const char *line, long mount_id, struct thread *thread);
 
 /**
  * thread_parse_stack - read the innermost functions from /proc/.../stack

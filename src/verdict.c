@@ -84,10 +84,10 @@ static enum verdict verdict_of_live(const struct condition *condition)
 {
 	int64_t oldest = condition->oldest_ms;
 
-	if (!has_requests(condition))
-		return VERDICT_IDLE;
 	if (condition->completed > 0)
 		return oldest >= VERDICT_OLD_MS ? VERDICT_LOST : VERDICT_MOVING;
+	if (!has_requests(condition))
+		return VERDICT_IDLE;
 	if (oldest != ATTRIBUTE_UNKNOWN && oldest < VERDICT_YOUNG_MS)
 		return VERDICT_SLOW;
 	return verdict_of_driver(condition);
@@ -104,7 +104,8 @@ enum verdict verdict_of(const struct condition *condition)
 						  VERDICT_WAITING;
 	if (thread_in(condition, 'T') != NULL)
 		return VERDICT_STOPPED;
-	if (thread_in(condition, 't') != NULL)
+	/* strace stops a thread for a moment at each of its system calls */
+	if (thread_in(condition, 't') != NULL && condition->completed <= 0)
 		return VERDICT_TRACED;
 	if (is_state(condition, "ending") && thread_in(condition, 'D') == NULL)
 		return VERDICT_ENDING;
@@ -155,11 +156,17 @@ static void put_thread(FILE *out, const struct thread *thread)
 
 static void explain_blocked(FILE *out, const struct condition *condition)
 {
-	const struct thread *thread = thread_in(condition, 'D');
+	/* those that are blocked come first */
+	const struct thread *thread = &condition->threads[0];
 
 	put_thread(out, thread);
-	if (thread->file[0] == '/')
-		fputs(", and what is below that does not answer", out);
+	if (condition->below != ATTRIBUTE_UNKNOWN)
+		fprintf(out, ", and waits for /dev/bdus-%" PRId64,
+			condition->below);
+	else if (thread->mount[0] != '\0')
+		fprintf(out, ", and %s does not answer", thread->mount);
+	else if (thread->file[0] == '/')
+		fputs(", which does not answer", out);
 	put_timeout(out, condition);
 	if (condition->timeout_ms > 0)
 		fputs(", and it ends when it is no longer blocked", out);
@@ -353,13 +360,18 @@ static void put_rerun(FILE *out, const struct condition *condition)
 		put_word(out, condition->backing);
 }
 
+static void put_last_resort(FILE *out, const struct condition *condition)
+{
+	fprintf(out, "bdus destroy --force %" PRIu64, condition->id);
+}
+
 /* A device that outlives its driver is better off without one that hangs. */
 static void put_end(FILE *out, const struct condition *condition)
 {
 	if (condition->recoverable > 0 && condition->pid > 0)
 		fprintf(out, "kill -KILL %" PRId64, condition->pid);
 	else
-		fprintf(out, "bdus destroy --force %" PRIu64, condition->id);
+		put_last_resort(out, condition);
 }
 
 void verdict_command(FILE *out, enum verdict verdict,
@@ -384,6 +396,12 @@ void verdict_command(FILE *out, enum verdict verdict,
 	case VERDICT_RUNNING:
 		fprintf(out, "top -H -p %" PRId64, condition->pid);
 		break;
+	case VERDICT_BLOCKED:
+		if (condition->below != ATTRIBUTE_UNKNOWN)
+			fprintf(out, "bdus why %" PRId64, condition->below);
+		else
+			put_last_resort(out, condition);
+		break;
 	case VERDICT_LOST:
 	case VERDICT_ASLEEP:
 		put_end(out, condition);
@@ -392,6 +410,6 @@ void verdict_command(FILE *out, enum verdict verdict,
 		put_rerun(out, condition);
 		break;
 	default:
-		fprintf(out, "bdus destroy --force %" PRIu64, condition->id);
+		put_last_resort(out, condition);
 	}
 }

@@ -127,6 +127,34 @@ static void test_stack(void)
 	ok(thread.stack[0] == '\0', "a function that is too long");
 }
 
+static void test_mount(void)
+{
+	static const struct {
+		const char *line;
+		const char *mount;
+	} cases[] = {
+		{ "36 35 98:0 / /mnt rw shared:1 - ext4 /dev/sdb rw\n",
+		  "ext4 on /dev/sdb" },
+		{ "36 35 98:0 / /mnt rw - nfs a:/b\\040c",
+		  "nfs on a:/b\\040c" },
+		{ "36 35 98:0 / /mnt rw - tmpfs  rw", "tmpfs on " },
+		{ "37 36 98:0 / /mnt rw - ext4 /dev/sdb rw", "" },
+		{ "36 35 98:0 / /mnt rw - ext4", "" },
+		{ "36 35 98:0 / /mnt rw", "" },
+		{ "36", "" },
+		{ "", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct thread thread = { .mount = "" };
+		bool is_it = thread_parse_mount(cases[i].line, 36, &thread);
+
+		ok(is_it == (cases[i].mount[0] != '\0') &&
+			   !strcmp(thread.mount, cases[i].mount),
+		   "mount %zu: '%s'", i, thread.mount);
+	}
+}
+
 /* Creates a file of a thread of process 7, with its directories. */
 static void put(const char *tid, const char *name, const char *content)
 {
@@ -179,6 +207,10 @@ static void make_threads(void)
 	put_thread("9", 'D', SYS_pwrite64);
 	put_fd("9", "5", "/mnt/a file");
 	put("9", "stack", "[<0>] percpu_rwsem_wait+0x1/0x2\n[<0>] vfs_write\n");
+	put("9", "fdinfo/5", "pos:\t0\nflags:\t02\nmnt_id:\t29\nino:\t12\n");
+	put("9", "mountinfo",
+	    "2 1 98:0 / / rw - ext4 /dev/sda rw\n"
+	    "29 2 98:0 / /mnt rw - ext4 /dev/bdus-0 rw\n");
 	put_thread("10", 'R', -1);
 	put("10", "syscall", "running\n");
 	put_thread("11", 'S', -1);
@@ -221,6 +253,9 @@ static void test_proc(void)
 	ok(!strcmp(threads[0].stack, "percpu_rwsem_wait vfs_write") &&
 		   !strcmp(thread_syscall_name(&threads[0]), "pwrite64"),
 	   "its stack and its system call");
+	ok(!strcmp(threads[0].mount, "ext4 on /dev/bdus-0") &&
+		   threads[1].mount[0] == '\0',
+	   "its file system");
 	ok(!strcmp(threads[4].wchan, "do_sigtimedwait") &&
 		   threads[4].stack[0] == '\0',
 	   "what a thread sleeps in");
@@ -245,6 +280,7 @@ int main(void)
 	test_long_name();
 	test_syscall();
 	test_stack();
+	test_mount();
 	test_proc();
 	snprintf(command, sizeof(command), "rm -r '%s'", proc);
 	if (system(command) != 0)

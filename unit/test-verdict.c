@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "condition.h"
 #include "driver.h"
@@ -314,6 +315,52 @@ static void test_values(void)
 	   "no such device");
 }
 
+/* The driver of device 3 writes to device 4. */
+static void test_below(void)
+{
+	static const struct {
+		const char *mount;
+		const char *waiting;
+		const char *command;
+	} below[] = {
+		{ "29 2 98:0 / / rw - ext4 /dev/bdus-4 rw", "1", "bdus why 4" },
+		{ "29 2 98:0 / / rw - xfs /dev/bdus-4p1 rw", "1",
+		  "bdus why 4" },
+		{ "29 2 98:0 / / rw - ext4 /dev/bdus-4 rw", "0",
+		  "bdus destroy --force 3" },
+		{ "29 2 98:0 / / rw - ext4 /dev/bdus-5 rw", "1",
+		  "bdus destroy --force 3" },
+		{ "29 2 98:0 / / rw - ext4 /dev/bdus- rw", "1",
+		  "bdus destroy --force 3" },
+		{ "29 2 98:0 / / rw - ext4 /dev/bdus-4x rw", "1",
+		  "bdus destroy --force 3" },
+	};
+	struct condition condition;
+	char path[PATH_MAX];
+	char text[1024];
+
+	set_up();
+	put("sys/block/bdus-3/bdus/in_flight", "1");
+	put("sys/block/bdus-3/bdus/oldest_ms", "5000");
+	put("proc/70/task/71/stat", "71 (bdus) D 1");
+	snprintf(text, sizeof(text), "%ld 0x5 0x0", (long)SYS_pwrite64);
+	put("proc/70/task/71/syscall", text);
+	put("proc/70/task/71/fdinfo/5", "mnt_id:\t29\n");
+	put("proc/70/task/71/fd/6", "");
+	snprintf(path, sizeof(path), "%s/proc/70/task/71/fd/5", root);
+	ok(symlink("/a", path) == 0, "a link for the descriptor");
+	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++) {
+		put("proc/70/task/71/mountinfo", below[i].mount);
+		put("sys/block/bdus-4/bdus/waiting", below[i].waiting);
+		read_device(&condition);
+		ok(verdict_of(&condition) == VERDICT_BLOCKED &&
+			   !strcmp(said(verdict_command, &condition, text),
+				   below[i].command),
+		   "on %s: %s", condition.threads[0].mount, text);
+		condition_free(&condition);
+	}
+}
+
 /* A module that is older has not all files; every number stays unknown. */
 static void test_unknown(void)
 {
@@ -353,6 +400,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		test_case(&cases[i]);
 	test_values();
+	test_below();
 	test_unknown();
 	snprintf(command, sizeof(command), "rm -r '%s'", root);
 	if (system(command) != 0)

@@ -127,7 +127,7 @@ static char *list_cell(uint64_t id, const char *file)
 	else if (strcmp(file, "size") == 0)
 		return size_in_bytes(text);
 	else if (strcmp(file, "bdus/pid") == 0 && strcmp(text, "0") == 0)
-		return NULL;
+		text[0] = '\0';
 	return strdup(text);
 }
 
