@@ -164,7 +164,7 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 	wait_until 10 is blocked
 	run -0 answers_soon bdus why "$dev"
 	echo "$output"
-	[[ ${lines[0]} == *", and waits for $lower; "* ]]
+	[[ ${lines[0]} == *"$lower, which does not answer; "* ]]
 	[[ ${lines[-1]} == "try: bdus why $below" ]]
 	[[ $(json .below) == "$below" ]]
 	run -0 bash -c "${lines[-1]#try: }"

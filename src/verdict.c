@@ -160,7 +160,7 @@ static void explain_blocked(FILE *out, const struct condition *condition)
 	const struct thread *thread = &condition->threads[0];
 
 	put_thread(out, thread);
-	if (condition->below != ATTRIBUTE_UNKNOWN)
+	if (condition->below != ATTRIBUTE_UNKNOWN && thread->mount[0] != '\0')
 		fprintf(out, ", and waits for /dev/bdus-%" PRId64,
 			condition->below);
 	else if (thread->mount[0] != '\0')
