@@ -32,8 +32,8 @@ load_with() {
 	clients+=($!)
 }
 
-# answers_soon COMMAND...: within 3 s, whatever the device does
-answers_soon() { timeout --signal=KILL 3 "$@"; }
+# answers_soon COMMAND...: within 10 s, whatever the device does
+answers_soon() { timeout --signal=KILL 10 "$@"; }
 
 @test "a device at rest: nothing is wrong, and nothing to try" {
 	truncate -s 1M file
@@ -78,7 +78,7 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 }
 
 @test "a driver that is stopped: kill -CONT, which helps" {
-	start bdus ram --size 1M
+	start bdus ram --timeout 300 --size 1M
 	load_with randwrite
 	wait_until 10 is moving
 	kill -STOP "$pid"
@@ -137,7 +137,7 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 	mkdir -p /var/tmp/lower
 	mount "$dev" /var/tmp/lower
 	truncate -s 1M /var/tmp/lower/file
-	start bdus loop /var/tmp/lower/file
+	start bdus loop --timeout 300 /var/tmp/lower/file
 	fsfreeze --freeze /var/tmp/lower
 	touch frozen
 	load_with randwrite
@@ -155,9 +155,9 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 }
 
 @test "a driver blocked by a device below: ask why about that one" {
-	start bdus ram --size 16M
+	start bdus ram --timeout 300 --size 16M
 	lower=$dev below=$id below_pid=$pid
-	start bdus loop --direct "$lower"
+	start bdus loop --timeout 300 --direct "$lower"
 	load_with randread
 	wait_until 10 is moving
 	kill -STOP "$below_pid"
@@ -174,7 +174,7 @@ answers_soon() { timeout --signal=KILL 3 "$@"; }
 }
 
 @test "a device that is being destroyed, with its driver stopped" {
-	start bdus ram --size 1M
+	start bdus ram --timeout 300 --size 1M
 	load_with randwrite
 	wait_until 10 is moving
 	kill -STOP "$pid"
