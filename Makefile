@@ -117,6 +117,9 @@ test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/dev.c \
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c
+test-threads_with := src/threads.c
+test-verdict_with := src/verdict.c src/condition.c src/threads.c \
+	src/attribute.c src/holders.c src/report.c src/nearest.c src/msg.c
 test-worker_with := src/worker.c src/msg.c
 
 .SECONDEXPANSION:

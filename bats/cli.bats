@@ -322,6 +322,8 @@ bad_junk() {
 	refused "no device given" destroy
 	refused "--all: takes no devices" destroy --all 3
 	refused "no device given" flush
+	refused "no device given" why
+	refused "one device only" why 1 2
 	refused "" ram --size 1M x
 	refused "" loop
 	refused "" loop a b
@@ -357,7 +359,7 @@ no_devices() {
 @test "what is no device of bdus: 4, by name" {
 	local command operand
 	no_devices
-	for command in flush list; do
+	for command in flush list why; do
 		for operand in 3 bdus-3 /dev/bdus-3 /dev/null / "$dir/nowhere" \
 			18446744073709551616 -3; do
 			run -4 --separate-stderr "$bdus" "$command" -- "$operand"
@@ -505,7 +507,9 @@ page_pattern() {
 @test "the columns of list are in its page" {
 	local column
 	for column in device id driver size ro state pid open backing \
-		recoverable timeout_ms in_flight waiting attempts restarts; do
+		recoverable supervised timeout_ms recovery_timeout_ms on_hang \
+		waiting_ms oldest_ms in_flight waiting attempts restarts \
+		last_reason; do
 		grep -qx "\\.It Cm $column" "$top/man/bdus-list.8"
 	done
 }

@@ -48,7 +48,7 @@ unprivileged() { setpriv --reuid=65534 --clear-groups "$@"; }
 		"[\"$dev\",$id,\"ram\",1572864,false,\"live\",$pid,0,null,false,30000,262144,4,0]" ]]
 	# every column can be had, and every one is in the JSON
 	keys=$(json '.devices[0] | keys_unsorted | join(",")')
-	(($(tr ',' '\n' <<<"$keys" | wc -l) == 31))
+	(($(tr ',' '\n' <<<"$keys" | wc -l) == 37))
 	bdus list --output "$keys"
 	[[ $(json '.devices[0] | tojson' --output id,ro) == \
 		"{\"id\":$id,\"ro\":false}" ]]

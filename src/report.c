@@ -5,7 +5,7 @@
 #include "report.h"
 
 #include <errno.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +61,7 @@ static bool has_value(const struct report_column *column, const char *cell)
 
 static bool is_right(const struct report_column *column)
 {
-	return column->kind == REPORT_NUMBER || column->kind == REPORT_SIZE;
+	return column->kind != REPORT_TEXT && column->kind != REPORT_BOOL;
 }
 
 void report_size(const char *bytes, char text[16])
@@ -84,17 +84,48 @@ void report_size(const char *bytes, char text[16])
 		snprintf(text + strlen(text), 2, "%c", units[unit - 1]);
 }
 
+void report_ms(uint64_t ms, char text[24])
+{
+	static const struct {
+		unsigned int ms;
+		char unit[2];
+	} units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" } };
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+		bool is_last = i + 1 == sizeof(units) / sizeof(*units);
+		unsigned int part = is_last ? 1000 : units[i + 1].ms;
+		uint64_t rest = ms % units[i].ms / part;
+
+		if (ms < units[i].ms)
+			continue;
+		snprintf(text, 24, "%" PRIu64 "%s%" PRIu64 "%s",
+			 ms / units[i].ms, units[i].unit, rest,
+			 is_last ? "s" : units[i + 1].unit);
+		return;
+	}
+	if (ms < 1000)
+		snprintf(text, 24, "%ums", (unsigned int)ms);
+	else if (ms % 1000 < 100)
+		snprintf(text, 24, "%us", (unsigned int)(ms / 1000));
+	else
+		snprintf(text, 24, "%u.%us", (unsigned int)(ms / 1000),
+			 (unsigned int)(ms % 1000 / 100));
+}
+
 /* What a table shows for a cell; @text is for those that are made up. */
 static const char *shown(const struct report_column *column, const char *cell,
-			 bool is_bytes, char text[16])
+			 bool is_bytes, char text[24])
 {
 	if (!has_value(column, cell))
 		return "-";
 	if (column->kind == REPORT_BOOL)
 		return strcmp(cell, "0") == 0 ? "no" : "yes";
-	if (column->kind != REPORT_SIZE || is_bytes)
+	if (column->kind == REPORT_MS)
+		report_ms(strtoull(cell, NULL, 10), text);
+	else if (column->kind == REPORT_SIZE && !is_bytes)
+		report_size(cell, text);
+	else
 		return cell;
-	report_size(cell, text);
 	return text;
 }
 
@@ -116,6 +147,11 @@ static size_t put_text(FILE *out, const char *text)
 	return width;
 }
 
+void report_text(FILE *out, const char *text)
+{
+	put_text(out, text);
+}
+
 static void put_spaces(FILE *out, size_t n)
 {
 	while (n-- > 0)
@@ -127,7 +163,7 @@ static size_t column_width(const struct report *report, size_t i,
 {
 	const struct report_column *column = &report->columns[i];
 	size_t widest = has_headings ? strlen(column->name) : 0;
-	char text[16];
+	char text[24];
 
 	for (size_t row = 0; row < report->n_rows; row++) {
 		const char *cell = report->cells[row * report->n_columns + i];
@@ -171,7 +207,7 @@ void report_table(FILE *out, const struct report *report, bool has_headings,
 {
 	size_t *widths = calloc(report->n_columns, sizeof(*widths));
 	char **cell = report->cells;
-	char text[16];
+	char text[24];
 
 	if (widths == NULL)
 		return;
@@ -221,15 +257,15 @@ static void json_value(FILE *out, const struct report_column *column,
 		fputs(cell, out);
 }
 
-static void json_row(FILE *out, const struct report *report, char **cells)
+void report_json_members(FILE *out, const struct report *report, size_t row)
 {
-	fputs("{", out);
+	char **cells = report->cells + row * report->n_columns;
+
 	for (size_t i = 0; i < report->n_columns; i++) {
 		fprintf(out, "%s\"%s\": ", i > 0 ? ", " : "",
 			report->columns[i].name);
 		json_value(out, &report->columns[i], cells[i]);
 	}
-	fputs("}", out);
 }
 
 void report_json(FILE *out, const struct report *report, const char *key,
@@ -237,8 +273,9 @@ void report_json(FILE *out, const struct report *report, const char *key,
 {
 	fprintf(out, "{\n  \"schema\": %d,\n  \"%s\": [", schema, key);
 	for (size_t row = 0; row < report->n_rows; row++) {
-		fputs(row > 0 ? ",\n    " : "\n    ", out);
-		json_row(out, report, report->cells + row * report->n_columns);
+		fputs(row > 0 ? ",\n    {" : "\n    {", out);
+		report_json_members(out, report, row);
+		fputs("}", out);
 	}
 	fprintf(out, "%s]\n}\n", report->n_rows > 0 ? "\n  " : "");
 }

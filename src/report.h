@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /**
@@ -16,8 +17,15 @@
  * @REPORT_NUMBER: decimal digits
  * @REPORT_BOOL: 0 or 1
  * @REPORT_SIZE: bytes, decimal digits
+ * @REPORT_MS: milliseconds, decimal digits
  */
-enum report_kind { REPORT_TEXT, REPORT_NUMBER, REPORT_BOOL, REPORT_SIZE };
+enum report_kind {
+	REPORT_TEXT,
+	REPORT_NUMBER,
+	REPORT_BOOL,
+	REPORT_SIZE,
+	REPORT_MS
+};
 
 /**
  * struct report_column - a column
@@ -70,6 +78,17 @@ void report_json(FILE *out, const struct report *report, const char *key,
 		 int schema);
 
 /**
+ * report_json_members - print "NAME": VALUE, ..., the inside of an object
+ * @out: where to
+ * @report: what
+ * @row: of which row
+ */
+void report_json_members(FILE *out, const struct report *report, size_t row);
+
+/** report_text - print a text, with "?" for what a terminal must not get. */
+void report_text(FILE *out, const char *text);
+
+/**
  * report_choose - read the value of --output, names separated by commas
  * @columns: all columns
  * @n_columns: their number
@@ -86,5 +105,12 @@ int report_choose(const struct report_column *columns, size_t n_columns,
 
 /** report_size - write bytes as people read them, "1.5G" (at most 15 bytes). */
 void report_size(const char *bytes, char text[16]);
+
+/**
+ * report_ms - write a time as people read it: "250ms", "12.3s", "5m12s", "3h5m"
+ * @ms: milliseconds
+ * @text: where to
+ */
+void report_ms(uint64_t ms, char text[24]);
 
 #endif /* BDUS_REPORT_H */

@@ -131,11 +131,39 @@ static void test_sizes(void)
 	}
 }
 
+static void test_ms(void)
+{
+	static const struct {
+		uint64_t ms;
+		const char *text;
+	} cases[] = {
+		{ 0, "0ms" },
+		{ 999, "999ms" },
+		{ 1000, "1s" },
+		{ 1099, "1s" },
+		{ 1250, "1.2s" },
+		{ 59999, "59.9s" },
+		{ 60000, "1m0s" },
+		{ 312345, "5m12s" },
+		{ 11100000, "3h5m" },
+		{ 90000000, "1d1h" },
+		{ UINT64_MAX, "213503982334d14h" },
+	};
+	char text[24];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		report_ms(cases[i].ms, text);
+		ok(strcmp(text, cases[i].text) == 0, "%llu ms: %s",
+		   (unsigned long long)cases[i].ms, text);
+	}
+}
+
 int main(void)
 {
 	test_json();
 	test_empty();
 	test_table();
 	test_sizes();
+	test_ms();
 	return tap_done();
 }

@@ -3,15 +3,13 @@
  * list - the devices there are, from sysfs; needs no privilege.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "applet.h"
+#include "attribute.h"
 #include "devid.h"
 #include "msg.h"
 #include "report.h"
@@ -59,11 +57,17 @@ static const struct list_column {
 	{ { "backing", REPORT_TEXT }, "bdus/backing" },
 	/* those above are the default */
 	{ { "recoverable", REPORT_BOOL }, "bdus/recoverable" },
-	{ { "timeout_ms", REPORT_NUMBER }, "bdus/timeout_ms" },
+	{ { "supervised", REPORT_BOOL }, "bdus/supervised" },
+	{ { "timeout_ms", REPORT_MS }, "bdus/timeout_ms" },
+	{ { "recovery_timeout_ms", REPORT_MS }, "bdus/recovery_timeout_ms" },
+	{ { "on_hang", REPORT_TEXT }, "bdus/on_hang" },
+	{ { "waiting_ms", REPORT_MS }, "bdus/waiting_ms" },
+	{ { "oldest_ms", REPORT_MS }, "bdus/oldest_ms" },
 	{ { "in_flight", REPORT_NUMBER }, "bdus/in_flight" },
 	{ { "waiting", REPORT_NUMBER }, "bdus/waiting" },
 	{ { "attempts", REPORT_NUMBER }, "bdus/attempts" },
 	{ { "restarts", REPORT_NUMBER }, "bdus/restarts" },
+	{ { "last_reason", REPORT_TEXT }, "bdus/last_reason" },
 	LIST_COUNTERS("read"),
 	LIST_COUNTERS("write"),
 	LIST_COUNTERS("write_zeroes"),
@@ -102,54 +106,29 @@ static int choose_columns(const struct list *list, struct choice *choice)
 	return EXIT_DONE;
 }
 
-/* Content of a sysfs file without the last newline, or NULL. */
-static char *read_value(const char *path)
-{
-	char text[4097];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return NULL;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n < 0)
-		return NULL;
-	if (n > 0 && text[n - 1] == '\n')
-		n--;
-	text[n] = '\0';
-	return strdup(text);
-}
-
 /* The kernel counts sectors of 512 bytes. */
-static char *size_in_bytes(char *sectors)
+static char *size_in_bytes(const char *sectors)
 {
 	char bytes[32];
 
 	snprintf(bytes, sizeof(bytes), "%" PRIu64,
 		 (uint64_t)strtoull(sectors, NULL, 10) * 512);
-	free(sectors);
 	return strdup(bytes);
 }
 
 static char *list_cell(uint64_t id, const char *file)
 {
-	char path[PATH_MAX];
-	char *value;
+	char text[ATTRIBUTE_SIZE];
 
-	if (file == NULL) {
-		devid_node(id, path);
-		return strdup(path);
-	}
-	snprintf(path, sizeof(path), "/sys/block/bdus-%" PRIu64 "/%s", id,
-		 file);
-	value = read_value(path);
-	if (value != NULL && strcmp(file, "size") == 0)
-		return size_in_bytes(value);
-	if (value != NULL && strcmp(file, "bdus/pid") == 0 &&
-	    strcmp(value, "0") == 0)
-		*value = '\0';
-	return value;
+	if (file == NULL)
+		devid_node(id, text);
+	else if (attribute_text("/sys", id, file, text, sizeof(text)) != 0)
+		return NULL;
+	else if (strcmp(file, "size") == 0)
+		return size_in_bytes(text);
+	else if (strcmp(file, "bdus/pid") == 0 && strcmp(text, "0") == 0)
+		text[0] = '\0';
+	return strdup(text);
 }
 
 static void list_print(const struct list *list, const struct report *report)
