@@ -122,7 +122,8 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-Iunit -Isrc -Ikmod -Ibats/checker
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
-test-checker_with = $(checker) bats/checker/callbacks.c $(test-drivers_with)
+test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
+	$(test-drivers_with)
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/dev.c \
 	src/module.c src/control.c src/reclaim.c src/privilege.c src/backing.c \

@@ -57,7 +57,7 @@ static const struct opt run_opts[] = {
 	OPT_UINT("flush-every", 'f', struct options, plan.flush_every, 0, "N",
 		 0, INT64_MAX, "64",
 		 "operations of a writer per flush; 0: no flush"),
-	OPT_SIZE("size", 0, struct options, size, 0, 0, INT64_MAX, NULL,
+	OPT_SIZE("size", 0, struct options, size, 0, 65536, INT64_MAX, NULL,
 		 "use no more than this of DEV"),
 	OPT_BOOL("data-only", 0, struct options, plan.data_only,
 		 "neither zeroing nor discard"),
