@@ -273,7 +273,7 @@ enum verdict {
  * @n: sectors by verdict
  * @n_ops: operations that ended
  * @client_errors: operations that failed
- * @n_told: messages printed so far; only the first few are
+ * @n_told: sectors that were bad enough to be printed; the first few are
  */
 struct tally {
 	const char *name;

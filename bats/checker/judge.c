@@ -106,13 +106,23 @@ void judge(const struct log *log, const struct op *range, const void *data,
 	}
 }
 
+static void error_tell(const struct tally *tally, const struct op *op,
+		       int error)
+{
+	char range[64] = "";
+
+	if (op->n_sectors != 0)
+		snprintf(range, sizeof(range),
+			 " of %" PRIu32 " sectors at %" PRIu64, op->n_sectors,
+			 op->sector);
+	msg_error("%s: %s%s: %s", tally->name, op_name(op->kind), range,
+		  strerror(error));
+}
+
 void tally_error(struct tally *tally, const struct op *op, int error)
 {
-	tally->client_errors++;
-	if (tally->n_told++ < MAX_TOLD)
-		msg_error("%s: %s of %" PRIu32 " sectors at %" PRIu64 ": %s",
-			  tally->name, op_name(op->kind), op->n_sectors,
-			  op->sector, strerror(error));
+	if (tally->client_errors++ < MAX_TOLD)
+		error_tell(tally, op, error);
 }
 
 void tally_add(struct tally *tally, const struct tally *from)
