@@ -487,6 +487,25 @@ static void test_disk_good(void)
 	disk_free(&disk);
 }
 
+/* Threads race, yet each sector sees the same from run to run. */
+static void test_disk_again(void)
+{
+	static uint32_t issued[DISK_SECTORS];
+	struct tally tally;
+	struct disk disk;
+
+	disk_init(&disk, FAULT_NONE);
+	ok(check_run(&disk.target, &tally), "again: runs");
+	memcpy(issued, log_.issued, sizeof(issued));
+	log_close(&log_);
+	ok(check_run(&disk.target, &tally), "again: runs again");
+	ok(memcmp(issued, log_.issued, sizeof(issued)) == 0,
+	   "again: the same sequences");
+	ok(tally_is_clean(&tally), "again: on what another run left");
+	log_close(&log_);
+	disk_free(&disk);
+}
+
 static void test_disk_no_flush(void)
 {
 	struct tally tally;
@@ -648,19 +667,19 @@ static void run_forever(void)
 {
 	struct plan plan = plan_;
 	struct tally tally = { .name = disk_path };
-	struct target *target = device_open(disk_path, false);
+	struct device device;
 
 	plan.ops = 0;
-	if (target != NULL &&
-	    log_create(&log_, log_path, target->n_sectors, 1) == 0)
-		run_workload(target, &log_, &plan, &tally);
+	if (device_open(&device, disk_path, false) == 0 &&
+	    log_create(&log_, log_path, device.target.n_sectors, 1) == 0)
+		run_workload(&device.target, &log_, &plan, &tally);
 	_exit(1);
 }
 
 /* 1 when what was there after SIGKILL was right, and something was. */
 static int run_killed(useconds_t us)
 {
-	struct target *target;
+	struct device device;
 	struct tally tally;
 	int is_right = 0, status;
 	pid_t pid = fork();
@@ -670,14 +689,14 @@ static int run_killed(useconds_t us)
 	usleep(us);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
-	target = device_open(disk_path, true);
-	if (target == NULL || log_open(&log_, log_path) != 0)
+	if (device_open(&device, disk_path, true) != 0 ||
+	    log_open(&log_, log_path) != 0)
 		return 0;
 	is_right = WIFSIGNALED(status) &&
-		   check_judge(target, AFTER_CRASH, &tally) &&
+		   check_judge(&device.target, AFTER_CRASH, &tally) &&
 		   tally_is_clean(&tally) && tally.n[VERDICT_GOOD] > 0;
 	log_close(&log_);
-	device_close(target);
+	device_close(&device);
 	return is_right;
 }
 
@@ -724,6 +743,7 @@ int main(void)
 	test_fault("a write elsewhere", FAULT_SHIFT, VERDICT_MISPLACED,
 		   VERDICT_STALE);
 	test_fault("other bytes", FAULT_JUNK, VERDICT_FOREIGN, VERDICT_FOREIGN);
+	test_disk_again();
 	test_disk_no_flush();
 	test_disk_error();
 	test_ram("ram", NULL);

@@ -11,7 +11,6 @@
  * now. The last line of output is the summary. Exit status: 0 no bad sector
  * and no client error, 1 some or failed, 2 usage.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -222,8 +221,8 @@ static int command_main(const struct command *command, int argc, char **argv)
 		{ .opts = command->opts, .base = &options },
 		{ .opts = NULL },
 	};
-	struct target *target;
-	int code;
+	struct device device;
+	int error, code;
 
 	if (opt_wants_help(groups, argc, argv)) {
 		print_help(stdout);
@@ -236,11 +235,11 @@ static int command_main(const struct command *command, int argc, char **argv)
 		msg_error("needs one device");
 		return EXIT_USAGE;
 	}
-	target = device_open(argv[0], command->is_read_only);
-	if (target == NULL)
-		return failed(argv[0], "cannot open", errno);
-	code = command->run(&options, target);
-	device_close(target);
+	error = device_open(&device, argv[0], command->is_read_only);
+	if (error != 0)
+		return failed(argv[0], "cannot open", -error);
+	code = command->run(&options, &device.target);
+	device_close(&device);
 	return code;
 }
 

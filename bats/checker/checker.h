@@ -368,16 +368,29 @@ int run_judge(struct target *target, const struct log *log, enum after after,
 /* --- device.c ------------------------------------------------------------ */
 
 /**
- * device_open - a block device or file as a target
+ * struct device - a block device or file as a target
+ * @target: the target; first, since targets are cast to it
+ * @fd: it, past the page cache where that is possible
+ * @is_file: a regular file, else a block device
+ */
+struct device {
+	struct target target;
+	int fd;
+	bool is_file;
+};
+
+/**
+ * device_open - open it
+ * @device: to be filled in
  * @path: stays with it
  * @is_read_only: to be judged only; else nobody else may have a device open
  *
- * Return: the target; NULL and errno.
+ * Return: 0 or -errno.
  */
-struct target *device_open(const char *path, bool is_read_only);
+int device_open(struct device *device, const char *path, bool is_read_only);
 
 /** device_close - give it back. */
-void device_close(struct target *target);
+void device_close(struct device *device);
 
 /* --- callbacks.c --------------------------------------------------------- */
 

@@ -20,12 +20,6 @@
 #define RWF_DSYNC 0x00000002
 #endif
 
-struct device {
-	struct target target; /* first: targets are cast to it */
-	int fd;
-	bool is_file;
-};
-
 struct lane {
 	struct device *device;
 	aio_context_t context;
@@ -165,39 +159,27 @@ static int device_open_file(const char *path, bool is_read_only)
 	return fd < 0 && errno == EINVAL ? open(path, flags) : fd;
 }
 
-struct target *device_open(const char *path, bool is_read_only)
+int device_open(struct device *device, const char *path, bool is_read_only)
 {
-	struct device *device = calloc(1, sizeof(*device));
 	int error;
 
-	if (device == NULL)
-		return NULL;
-	device->target = (struct target){
-		.name = path,
-		.lane_open = device_lane_open,
-		.lane_close = device_lane_close,
-		.start = device_start,
-		.wait = device_wait,
+	*device = (struct device){
+		.target = { .name = path,
+			    .lane_open = device_lane_open,
+			    .lane_close = device_lane_close,
+			    .start = device_start,
+			    .wait = device_wait },
+		.fd = device_open_file(path, is_read_only),
 	};
-	device->fd = device_open_file(path, is_read_only);
-	if (device->fd < 0) {
-		error = errno;
-		goto out_free;
-	}
-	error = -device_measure(device);
-	if (error == 0)
-		return &device->target;
-	close(device->fd);
-out_free:
-	free(device);
-	errno = error;
-	return NULL;
+	if (device->fd < 0)
+		return -errno;
+	error = device_measure(device);
+	if (error != 0)
+		close(device->fd);
+	return error;
 }
 
-void device_close(struct target *target)
+void device_close(struct device *device)
 {
-	struct device *device = (struct device *)target;
-
 	close(device->fd);
-	free(device);
 }

@@ -65,7 +65,9 @@ static struct slot *slots_make(unsigned int n, uint32_t n_sectors)
 {
 	struct slot *slots = calloc(n, sizeof(*slots));
 
-	for (unsigned int i = 0; slots != NULL && i < n; i++) {
+	if (slots == NULL)
+		return NULL;
+	for (unsigned int i = 0; i < n; i++) {
 		slots[i].index = i;
 		slots[i].data =
 			aligned_alloc(4096, (size_t)n_sectors * SECTOR_BYTES);

@@ -82,23 +82,37 @@ static uint64_t workload_chunk(struct workload *workload)
 	return first + writers * workload_below(workload, is_hot ? n_hot : n);
 }
 
-/* A range of any length and place within a chunk. */
+/* Blocks of an operation: short ones are as frequent as long ones. */
+static uint64_t workload_length(struct workload *workload)
+{
+	uint64_t most = 1ULL << workload_below(workload, 8);
+	uint64_t n = 1 + workload_below(workload, most); /* sectors */
+
+	return (n + workload->block_sectors - 1) / workload->block_sectors;
+}
+
+/*
+ * A range within a chunk, every second one at a multiple of its length: else
+ * the first sector of a chunk would be met by next to nothing.
+ */
 static void workload_place(struct workload *workload, struct op *op)
 {
 	uint32_t block = workload->block_sectors;
 	uint64_t start = workload_chunk(workload) * workload->chunk_sectors;
 	uint64_t left = workload->n_sectors - start;
-	uint64_t blocks, max, skip;
+	uint64_t n = workload_length(workload);
+	uint64_t skip;
 
 	if (left > workload->chunk_sectors)
 		left = workload->chunk_sectors;
-	skip = workload_below(workload, left / block);
-	blocks = left / block - skip;
-	max = 1ULL << workload_below(workload, 8);
-	max = 1 + workload_below(workload, max); /* sectors */
-	max = (max + block - 1) / block;
+	left /= block;
+	skip = workload_below(workload, left);
+	if (workload_below(workload, 2) == 0)
+		skip -= skip % n;
+	if (n > left - skip)
+		n = left - skip;
 	op->sector = start + skip * block;
-	op->n_sectors = (uint32_t)(max < blocks ? max : blocks) * block;
+	op->n_sectors = (uint32_t)n * block;
 }
 
 void workload_next(struct workload *workload, struct op *op)
