@@ -3,7 +3,7 @@
  * checker.h - the block checker: did a disk keep what it acknowledged?
  *
  * Every sector that is written says what it is: which device, which sector,
- * and the how manieth write of that sector. A log elsewhere knows which of
+ * and which write of that sector. A log elsewhere knows which of
  * these sequences were issued, acknowledged and flushed. Whatever a sector
  * holds later is judged against it, be it after a crash of the driver (the
  * sequence lies in [last acknowledged, last issued]) or after power was lost
@@ -272,6 +272,7 @@ enum verdict {
  * @name: of the device, for messages
  * @n: sectors by verdict
  * @n_ops: operations that ended
+ * @run_ms: time that they took
  * @client_errors: operations that failed
  * @n_told: sectors that were bad enough to be printed; the first few are
  */
@@ -279,6 +280,7 @@ struct tally {
 	const char *name;
 	uint64_t n[VERDICT_COUNT];
 	uint64_t n_ops;
+	uint64_t run_ms;
 	uint64_t client_errors;
 	unsigned int n_told;
 };

@@ -132,6 +132,8 @@ static int device_measure(struct device *device)
 
 	if (fstat(device->fd, &st) != 0)
 		return -errno;
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return -ENOTBLK;
 	device->is_file = S_ISREG(st.st_mode);
 	if (device->is_file) {
 		size = (uint64_t)st.st_size;

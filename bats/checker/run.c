@@ -9,11 +9,13 @@
  * read finds that races with a write.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "checker.h"
+#include "msg.h"
 
 /* So many failed operations say enough. */
 #define MAX_ERRORS 1000
@@ -24,7 +26,7 @@ struct run {
 	struct log *log;
 	const struct plan *plan;
 	struct writer *writers;
-	struct timespec end;
+	uint64_t end_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t turn;
 	uint64_t n_met;
@@ -178,16 +180,17 @@ static void writer_step(struct writer *writer)
 		writer_end(writer, slot);
 }
 
-static bool run_is_late(const struct run *run)
+static uint64_t now_ms(void)
 {
 	struct timespec now;
 
-	if (run->plan->seconds == 0)
-		return false;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec > run->end.tv_sec ||
-	       (now.tv_sec == run->end.tv_sec &&
-		now.tv_nsec >= run->end.tv_nsec);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool run_is_late(const struct run *run)
+{
+	return run->plan->seconds != 0 && now_ms() >= run->end_ms;
 }
 
 /* Operations of one writer in this epoch. */
@@ -208,7 +211,11 @@ static bool run_has_failed(const struct run *run)
 
 	for (uint64_t i = 0; i < run->plan->writers; i++)
 		n += run->writers[i].tally.client_errors;
-	return n >= MAX_ERRORS;
+	if (n < MAX_ERRORS)
+		return false;
+	msg_error("%s: stops early: %" PRIu64 " client errors",
+		  run->target->name, n);
+	return true;
 }
 
 /* The last one decides for all, that they stay in step. */
@@ -352,10 +359,12 @@ int run_judge(struct target *target, const struct log *log, enum after after,
 /* --- the run ------------------------------------------------------------- */
 
 /* Threads that cannot be made would leave the others waiting: all or none. */
-static void run_threads(struct run *run)
+static void run_threads(struct run *run, struct tally *tally)
 {
 	uint64_t n = run->plan->writers;
+	uint64_t start_ms = now_ms();
 
+	run->end_ms = start_ms + run->plan->seconds * 1000;
 	for (uint64_t i = 1; i < n; i++)
 		if (pthread_create(&run->writers[i].thread, NULL, writer_main,
 				   &run->writers[i]) != 0)
@@ -363,6 +372,7 @@ static void run_threads(struct run *run)
 	writer_main(&run->writers[0]);
 	for (uint64_t i = 1; i < n; i++)
 		pthread_join(run->writers[i].thread, NULL);
+	tally->run_ms = now_ms() - start_ms;
 }
 
 static int run_open(struct run *run, struct tally *tally)
@@ -378,8 +388,6 @@ static int run_open(struct run *run, struct tally *tally)
 	if (error == 0)
 		error = sweep(run->target, run->log->head->n_sectors,
 			      visit_initial, run->log, tally);
-	clock_gettime(CLOCK_MONOTONIC, &run->end);
-	run->end.tv_sec += (time_t)run->plan->seconds;
 	return error;
 }
 
@@ -405,7 +413,7 @@ int run_workload(struct target *target, struct log *log,
 	int error = run_open(&run, tally);
 
 	if (error == 0)
-		run_threads(&run);
+		run_threads(&run, tally);
 	run_close(&run, tally);
 	return error;
 }
