@@ -215,6 +215,7 @@ static void test_judge(void)
 {
 	memset(buffer, 0, sizeof(buffer));
 	ok(log_create(&log_, log_path, 8, 42) == 0, "log: made");
+	log_begin(&log_);
 	test_judge_bounds();
 	test_judge_zeroes();
 	test_judge_damage();
@@ -230,6 +231,10 @@ static void test_log(void)
 	   "log: is there again");
 	ok(log_open(&second, log_path) == -EWOULDBLOCK, "log: one user");
 	log_close(&log_);
+	ok(log_create(&log_, log_path, 8, 42) == 0, "log: made again");
+	log_close(&log_);
+	ok(log_open(&log_, log_path) == -ENODATA,
+	   "log: refused when it was not begun");
 	ok(truncate(log_path, 5000) == 0 &&
 		   log_open(&log_, log_path) == -EINVAL,
 	   "log: refused when cut");
@@ -676,16 +681,34 @@ static void run_forever(void)
 	_exit(1);
 }
 
+static void wait_for_begin(void)
+{
+	struct log_head head = { .is_begun = 0 };
+
+	for (int n = 0; n < 5000 && !head.is_begun; n++) {
+		int fd = open(log_path, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || pread(fd, &head, sizeof(head), 0) < 0)
+			head.is_begun = 0;
+		if (fd >= 0)
+			close(fd);
+		usleep(1000);
+	}
+}
+
 /* 1 when what was there after SIGKILL was right, and something was. */
 static int run_killed(useconds_t us)
 {
 	struct device device;
 	struct tally tally;
 	int is_right = 0, status;
-	pid_t pid = fork();
+	pid_t pid;
 
+	unlink(log_path);
+	pid = fork();
 	if (pid == 0)
 		run_forever();
+	wait_for_begin();
 	usleep(us);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
@@ -705,7 +728,7 @@ static void test_killed(void)
 	int n = 0;
 
 	close(make_file());
-	for (useconds_t us = 100000; us < 300000; us += 20000)
+	for (useconds_t us = 0; us < 100000; us += 10000)
 		n += run_killed(us);
 	ok(n == 10, "a run that is killed leaves a log that is right (%d)", n);
 }

@@ -8,10 +8,12 @@
  * "run" overwrites DEV with a workload, judges what it reads meanwhile, and in
  * the end all of it; SIGINT and SIGTERM are a request to come to that end.
  * SIGKILL leaves a log as good as any: "judge" judges by a log what DEV holds
- * now. Where the machine itself may go down, FILE is to be on another one. The
- *last line of output is the summary. Exit status: 0 no bad sector and no client
- *error, 1 some or failed, 2 usage.
+ * now. Where the machine itself may go down, FILE is to be on another one.
+ *
+ * The last line of output is the summary. Exit status: 0 no bad sector and no
+ * client error, 1 some, or failed, 2 usage.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -161,6 +163,12 @@ static int command_judge(struct options *options, struct target *target)
 	int error, code;
 
 	error = log_open(&log, options->log);
+	if (error == -ENODATA) {
+		msg_error(
+			"%s: the run had not begun to write: nothing to judge",
+			options->log);
+		return EXIT_FAILED;
+	}
 	if (error != 0)
 		return failed(options->log, "cannot use this log", -error);
 	if (log.head->n_sectors <= target->n_sectors) {

@@ -171,6 +171,7 @@ enum after { AFTER_CRASH, AFTER_POWER_LOSS };
  * @device: what the sectors of this run carry; no two runs share it
  * @seed: of the run
  * @n_sectors: that the log is about
+ * @is_begun: what was there before the run is recorded, and may be overwritten
  */
 struct log_head {
 	uint64_t magic;
@@ -179,6 +180,7 @@ struct log_head {
 	uint64_t device;
 	uint64_t seed;
 	uint64_t n_sectors;
+	uint32_t is_begun;
 };
 
 /**
@@ -225,7 +227,17 @@ struct log {
 int log_create(struct log *log, const char *path, uint64_t n_sectors,
 	       uint64_t seed);
 
-/** log_open - take up a log. Return: 0, -EINVAL (it is none), -errno. */
+/** log_begin - what was there before is recorded: log->initial is filled in. */
+void log_begin(struct log *log);
+
+/**
+ * log_open - take up a log
+ * @log: to be filled in
+ * @path: of the file
+ *
+ * Return: 0, -EINVAL (it is none), -ENODATA (killed before it had begun), or
+ * another -errno.
+ */
 int log_open(struct log *log, const char *path);
 
 /** log_close - give a log back. */

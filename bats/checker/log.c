@@ -109,6 +109,8 @@ static int log_take_up(struct log *log)
 	    fstat(log->fd, &st) != 0 ||
 	    (size_t)st.st_size != log_bytes(head.n_sectors))
 		return -EINVAL;
+	if (!head.is_begun)
+		return -ENODATA;
 	return log_map(log, head.n_sectors);
 }
 
@@ -134,6 +136,11 @@ void log_close(struct log *log)
 static void log_store(uint32_t *number, uint32_t value)
 {
 	__atomic_store_n(number, value, __ATOMIC_RELEASE);
+}
+
+void log_begin(struct log *log)
+{
+	log_store(&log->head->is_begun, 1);
 }
 
 void log_issue(struct log *log, const struct op *op)

@@ -388,6 +388,8 @@ static int run_open(struct run *run, struct tally *tally)
 	if (error == 0)
 		error = sweep(run->target, run->log->head->n_sectors,
 			      visit_initial, run->log, tally);
+	if (error == 0)
+		log_begin(run->log);
 	return error;
 }
 
