@@ -104,11 +104,26 @@ build/bats/%: bats/helpers/%.c kmod/kbdus.h Makefile build/deps/stamp
 	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
 		-Ikmod -idirafter build/linux-headers -o $@ $<
 
+# The block checker: on a device, and below on drivers' callbacks.
+options := src/opt.c src/msg.c src/nearest.c
+checker := $(addprefix bats/checker/,sector.c log.c judge.c workload.c run.c)
+blockcheck := $(checker) $(addprefix bats/checker/,device.c blockcheck.c) $(options)
+helpers += build/bats/blockcheck
+
+build/bats/blockcheck: $(blockcheck) bats/checker/checker.h $(wildcard src/*.h) \
+		Makefile build/deps/stamp
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
+		-Isrc -idirafter build/linux-headers -o $@ $(blockcheck)
+
 # Unit tests: against glibc, with the sanitizers.
 unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-Iunit -Isrc -Ikmod
+	-Iunit -Isrc -Ikmod -Ibats/checker
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
+test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
+	$(test-drivers_with)
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
@@ -123,7 +138,8 @@ test-verdict_with := src/verdict.c src/condition.c src/threads.c \
 test-worker_with := src/worker.c src/msg.c
 
 .SECONDEXPANSION:
-build/unit/%: unit/%.c unit/tap.h $$($$*_with) $(wildcard src/*.h) kmod/kbdus.h Makefile
+build/unit/%: unit/%.c unit/tap.h $$($$*_with) $(wildcard src/*.h) \
+		bats/checker/checker.h kmod/kbdus.h Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)gcc $(unit_flags) -o $@ $< $($*_with)
