@@ -70,9 +70,9 @@ static unsigned long die_after = 1;
 static uint64_t size = 64U << 20;
 static uint32_t timeout_ms, recovery_ms, on_hang, retries;
 static uint64_t error_off = UINT64_MAX;
-static long n_errors = -1;
+static long n_errors;
 static const char *file;
-static bool is_rerun, is_recoverable;
+static bool is_rerun, is_recoverable, is_always = true;
 static char *disk, *buffers, *missing;
 static int session, queues[N_WORKERS];
 static uint64_t id;
@@ -242,15 +242,19 @@ static void check_point(const struct kbdus_request *request)
 		die();
 	if (!is_started)
 		return;
-	if ((is_at("delivered") || is_at("answered")) && n >= die_after)
+	if (is_at("delivered") && n >= die_after)
 		die();
 	if (is_at("flush") && request->op == KBDUS_OP_FLUSH)
 		die();
 	if (is_at("self") && request->op == KBDUS_OP_READ &&
 	    request->off == SELF_OFFSET)
 		die();
-	if (is_at("stop"))
+	if (is_at("stop")) {
 		kill(getpid(), SIGSTOP);
+		/* another thread may be the one that takes the signal */
+		for (;;)
+			pause();
+	}
 	if (is_at("poison") && request->op != KBDUS_OP_FLUSH &&
 	    touches(request, die_after))
 		die();
@@ -276,7 +280,7 @@ static bool is_error(const struct kbdus_request *request)
 		return false;
 	if (error_off != UINT64_MAX && !touches(request, error_off))
 		return false;
-	return n_errors < 0 ||
+	return is_always ||
 	       __atomic_fetch_sub(&n_errors, 1, __ATOMIC_RELAXED) > 0;
 }
 
@@ -326,6 +330,14 @@ static unsigned int serve(const struct kbdus_request *requests, unsigned int n,
 	return n;
 }
 
+static void answer_half(int queue, struct kbdus_exchange *exchange)
+{
+	exchange->n_completions /= 2;
+	exchange->max_requests = 0;
+	ioctl(queue, KBDUS_EXCHANGE, exchange);
+	die();
+}
+
 static void *work(void *arg)
 {
 	struct kbdus_request requests[DEPTH];
@@ -353,10 +365,9 @@ static void *work(void *arg)
 		}
 		exchange.n_completions =
 			serve(requests, exchange.n_requests, completions);
-		/* half of a batch goes in before the driver dies */
-		if (is_at("answered") && n_seen + DEPTH >= die_after)
-			exchange.n_completions =
-				(exchange.n_completions + 1) / 2;
+		if (is_at("answered") && is_started && n_seen >= die_after &&
+		    exchange.n_completions > 1)
+			answer_half(queue, &exchange);
 	} while (!(exchange.flags & KBDUS_EXCHANGE_TERMINATE));
 	return NULL;
 }
@@ -507,7 +518,7 @@ static void parse(int argc, char **argv)
 		else if (c == 'O')
 			error_off = strtoull(optarg, NULL, 0);
 		else if (c == 'E')
-			n_errors = strtol(optarg, NULL, 0);
+			n_errors = strtol(optarg, NULL, 0), is_always = false;
 		else if (c == 'r')
 			recovery_ms = (uint32_t)strtoul(optarg, NULL, 0),
 			is_recoverable = true;
