@@ -44,6 +44,7 @@ static void dev_set_callbacks(struct dev *dev)
 	dev->serve[KBDUS_OP_FLUSH] = driver->flush;
 	dev->serve[KBDUS_OP_DISCARD] = driver->discard;
 	dev->serve[KBDUS_OP_SECURE_ERASE] = driver->secure_erase;
+	dev->serve[KBDUS_OP_IOCTL] = driver->ioctl;
 }
 
 /* What the driver finds in its attributes, for it to correct. */
@@ -58,7 +59,7 @@ static void dev_preset(struct dev *dev)
 	if (!(attrs->ops & OP_BIT(KBDUS_OP_WRITE)))
 		attrs->flags |= KBDUS_DEVICE_READ_ONLY;
 	if (attrs->flags & KBDUS_DEVICE_READ_ONLY)
-		attrs->ops = OP_BIT(KBDUS_OP_READ);
+		attrs->ops &= OP_BIT(KBDUS_OP_READ) | OP_BIT(KBDUS_OP_IOCTL);
 	strncpy(attrs->driver, dev->driver->name, sizeof(attrs->driver) - 1);
 	if (dev->driver->no_buffers) {
 		attrs->queue_depth = KBDUS_DEFAULT_DEPTH;
@@ -147,6 +148,16 @@ static int dev_create(struct dev *dev)
 	return EXIT_DONE;
 }
 
+/* What a request may bring: data, or the argument of an ioctl. */
+static size_t dev_buffer_room(const struct kbdus_attributes *attrs, size_t page)
+{
+	size_t room = attrs->max_io;
+
+	if ((attrs->ops & OP_BIT(KBDUS_OP_IOCTL)) && room <= KBDUS_IOCTL_MAX)
+		room = KBDUS_IOCTL_MAX + 1;
+	return (room + page - 1) / page * page;
+}
+
 /* Buffers, bounded whatever the driver asks for. */
 static int dev_make_buffers(struct dev *dev, bool populate)
 {
@@ -155,8 +166,7 @@ static int dev_make_buffers(struct dev *dev, bool populate)
 
 	if (dev->driver->no_buffers)
 		return 0;
-	dev->buffer_size =
-		(uint32_t)((dev->attrs.max_io + page - 1) / page * page);
+	dev->buffer_size = (uint32_t)dev_buffer_room(&dev->attrs, page);
 	dev->buffers_size = (size_t)dev->attrs.queue_depth * dev->buffer_size;
 	dev->buffers = mmap(NULL, dev->buffers_size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
