@@ -30,6 +30,8 @@
 #define BUSY_PAUSE_MS 50
 /* How long a driver that was killed may need to vanish. */
 #define KILLED_GRACE_MS 5000
+/* How long one that has closed the device may need to exit. */
+#define EXIT_GRACE_MS 1000
 
 /* One device on its way out. */
 struct victim {
@@ -71,7 +73,7 @@ static void victim_watch(const struct teardown *teardown, struct victim *victim)
 	if (ioctl(teardown->control, KBDUS_INFO, &info) != 0)
 		return;
 	victim->is_open = info.openers > 0;
-	if (info.pid <= 0)
+	if (info.pid <= 0 || info.pid == getpid())
 		return;
 	victim->pid = info.pid;
 	victim->pidfd = (int)syscall(SYS_pidfd_open, info.pid, 0);
@@ -204,8 +206,8 @@ static int victim_flush_timed_out(const struct teardown *teardown,
 	msg_error("%s: the driver (pid %d) did not flush within %" PRIu64
 		  " s; the device stays",
 		  victim->name, victim->pid, teardown->timeout_s);
-	msg_hint("--force kills a driver that does not answer; what was not "
-		 "written is lost");
+	msg_hint("'bdus destroy --force' kills a driver that does not answer; "
+		 "what was not written is lost");
 	return EXIT_TIMED_OUT;
 }
 
@@ -216,7 +218,8 @@ static int victim_timed_out(const struct teardown *teardown,
 		  " s; the device goes when it does",
 		  victim->name, victim->pid, teardown->timeout_s);
 	if (!teardown->is_forced)
-		msg_hint("--force kills a driver that does not answer");
+		msg_hint("'bdus destroy --force' kills a driver that does not "
+			 "answer");
 	return EXIT_TIMED_OUT;
 }
 
@@ -240,13 +243,16 @@ static int victim_failed(const struct teardown *teardown,
 	default:
 		msg_error("%s: cannot flush, so it stays: %s", victim->name,
 			  strerror(error));
-		msg_hint("--no-flush destroys it all the same; what was not "
-			 "written is lost");
+		msg_hint("'bdus destroy --no-flush' destroys it all the same; "
+			 "what was not written is lost");
 		return EXIT_FAILED;
 	}
 }
 
-/* Waits until the process is gone: its locks and files are free then. */
+/*
+ * Waits until the process is gone: its locks and files are free then. One that
+ * let go of the device by itself may live on, if it serves by libbdus.
+ */
 static int victim_wait(const struct teardown *teardown,
 		       const struct victim *victim)
 {
@@ -256,12 +262,16 @@ static int victim_wait(const struct teardown *teardown,
 
 	if (victim->pidfd < 0)
 		return EXIT_DONE;
-	if (left > 0 && left < KILLED_GRACE_MS && teardown->is_forced)
+	if (!teardown->is_forced)
+		left = EXIT_GRACE_MS;
+	else if (left > 0 && left < KILLED_GRACE_MS)
 		left = KILLED_GRACE_MS;
 	do
 		n = poll(&gone, 1, left > 0 ? (int)left : -1);
 	while (n < 0 && errno == EINTR);
-	return n == 0 ? victim_timed_out(teardown, victim) : EXIT_DONE;
+	return n == 0 && teardown->is_forced ?
+		       victim_timed_out(teardown, victim) :
+		       EXIT_DONE;
 }
 
 /* With time taken for it: flush, tell, wait. */
