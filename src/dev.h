@@ -75,6 +75,11 @@ struct worker {
  * @serve: the driver's callbacks by enum kbdus_op
  * @was_refused: the kernel refused a completion, which is logged once
  * @is_lost: the session ended without the device being terminated
+ * @stack_size: of each worker's thread, bytes; 0: enough for what is in src/
+ * @is_rerun: set before dev_open(): @id is a device that exists, whose driver
+ *	is to be replaced; dev_attach() makes this process the candidate, and
+ *	dev_start() takes over
+ * @was_replaced: another driver has taken over; the device goes on without us
  */
 struct dev {
 	const struct driver *driver;
@@ -96,6 +101,9 @@ struct dev {
 	void (*serve[KBDUS_OP_COUNT])(struct io *io);
 	atomic_bool was_refused;
 	atomic_bool is_lost;
+	size_t stack_size;
+	bool is_rerun;
+	atomic_bool was_replaced;
 };
 
 /**

@@ -188,7 +188,8 @@ int workers_start(struct dev *dev)
 
 	if (error != 0)
 		return error;
-	error = -pthread_attr_setstacksize(&attr, WORKER_STACK);
+	error = -pthread_attr_setstacksize(
+		&attr, dev->stack_size != 0 ? dev->stack_size : WORKER_STACK);
 	for (unsigned int i = 0; error == 0 && i < dev->n_workers; i++)
 		error = worker_start(&dev->workers[i], &attr);
 	pthread_attr_destroy(&attr);
