@@ -45,6 +45,8 @@ int daemonize_fork(struct api *api)
 	pid_t parent = getpid(), pid;
 	int fds[2];
 
+	/* or the socket could be one of the three, which become /dev/null */
+	daemon_fill_stdio();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
 		return errno;
 	/* what is buffered is printed once, and by the parent's streams */
@@ -63,8 +65,6 @@ int daemonize_fork(struct api *api)
 		daemonize_wait(pid, fds[0]);
 	}
 	close(fds[0]);
-	/* or one of the three would be pointed to /dev/null with all else */
-	daemon_fill_stdio();
 	api->parent = fds[1];
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	return getppid() == parent ? 0 : ECANCELED;
