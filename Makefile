@@ -100,8 +100,8 @@ build/lib/musl/libbdus.a: $(library:src/%.c=build/lib/musl/obj/%.o)
 build/lib/libbdus.a build/lib/musl/libbdus.a:
 	$(call say,AR)
 	$(Q)ld -r -o $(@D)/obj/all.o $^
-	$(Q)objcopy --wildcard --keep-global-symbol='bdus_*' $(@D)/obj/all.o \
-		$(@D)/obj/bdus.o
+	$(Q)objcopy --strip-debug --wildcard --keep-global-symbol='bdus_*' \
+		$(@D)/obj/all.o $(@D)/obj/bdus.o
 	$(Q)rm -f $@
 	$(Q)ar rcs $@ $(@D)/obj/bdus.o
 
