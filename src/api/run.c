@@ -251,10 +251,14 @@ static int run_start(struct api *api)
 	if (!api->dev.is_rerun)
 		node_clear(api->dev.id);
 	error = dev_start(&api->dev);
-	/* EINTR: the disk is there, and partitions will be */
-	return error == 0 || error == -EINTR ?
-		       0 :
-		       run_failed("start the device", -error);
+	/* the disk is there, and partitions will be */
+	if (error == -EINTR && !api->dev.is_rerun)
+		error = 0;
+	if (error == 0)
+		return 0;
+	return run_failed(api->dev.is_rerun ? "take over the device" :
+					      "start the device",
+			  -error);
 }
 
 static int run_bring_up(struct api *api)
