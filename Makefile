@@ -2,14 +2,18 @@
 #
 #   make demo      set everything up and show the main job
 #   make check     set everything up and run the tests
-#   make           build/bdus, and build/kmod/RELEASE/kbdus.ko for each kernel
-#                  whose headers are installed
+#   make           build/bdus, build/lib/libbdus.a, build/lib/musl/libbdus.a, and
+#                  build/kmod/RELEASE/kbdus.ko for each kernel whose headers are
+#                  installed
 #   make setup     install what a fresh Debian 12 machine lacks (as root)
-#   make install   binary, links, man pages, completion, module source (DKMS)
+#   make install   binary, links, man pages, completion, libbdus, module source
+#                  (DKMS)
 #
 # DRIVERS="ram loop" cuts the set of drivers, CFLAGS and KERNELS may be given.
 
 VERSION := 0.1.0
+# Of the interface that src/bdus.h describes.
+API_VERSION := 0.1.2
 
 CFLAGS ?= -O2 -g
 DRIVERS ?= $(sort $(notdir $(basename $(wildcard src/drivers/*.c)) \
@@ -25,7 +29,7 @@ say = @echo "  $1	$@"
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: build/bdus modules
+all: build/bdus libbdus modules
 
 ### user space ################################################################
 
@@ -50,14 +54,15 @@ build/bdus: build/bdus.debug
 	$(call say,STRIP)
 	$(Q)objcopy --strip-all $< $@
 
-build/bdus.debug: $(programs) build/libbdus.a build/drivers.def build/applets.def
+build/bdus.debug: $(programs) build/runtime.a build/drivers.def build/applets.def
 	$(call say,LINK)
-	$(Q)gcc $(link_flags) $(CFLAGS) $(LDFLAGS) -o $@ $(programs) build/libbdus.a \
-		build/deps/lib/libzstd.a build/deps/lib/libcrypto.a
+	$(Q)gcc $(link_flags) $(CFLAGS) $(LDFLAGS) -o $@ $(programs) \
+		build/runtime.a build/deps/lib/libzstd.a \
+		build/deps/lib/libcrypto.a
 	@if readelf -lW $@ | grep -q INTERP; then \
 		echo "$@: not a static binary" >&2; exit 1; fi
 
-build/libbdus.a: $(runtime)
+build/runtime.a: $(runtime)
 	$(call say,AR)
 	$(Q)rm -f $@
 	$(Q)ar rcs $@ $^
@@ -79,6 +84,39 @@ build/drivers.def build/applets.def: FORCE
 	@mkdir -p $(@D)
 	@for name in $(names); do echo "X($$name)"; done >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+### libbdus #################################################################
+
+# The same sources twice, for each libc. Of its symbols only bdus_* are seen.
+library := $(wildcard src/api/*.c) $(patsubst %,src/%.c,control daemon dev \
+	devid holders kept module node privilege reclaim takeover teardown worker)
+library_flags := $(filter-out -fPIE,$(flags)) -fPIC
+
+libbdus: build/lib/libbdus.a build/lib/musl/libbdus.a
+
+build/lib/libbdus.a: $(library:src/%.c=build/lib/obj/%.o)
+build/lib/musl/libbdus.a: $(library:src/%.c=build/lib/musl/obj/%.o)
+
+build/lib/libbdus.a build/lib/musl/libbdus.a:
+	$(call say,AR)
+	$(Q)ld -r -o $(@D)/obj/all.o $^
+	$(Q)objcopy --strip-debug --wildcard --keep-global-symbol='bdus_*' \
+		$(@D)/obj/all.o $(@D)/obj/bdus.o
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $(@D)/obj/bdus.o
+
+build/lib/obj/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)gcc $(library_flags) -Isrc -Ikmod $(CFLAGS) -c -o $@ $<
+
+build/lib/musl/obj/%.o: src/%.c Makefile build/deps/stamp
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)musl-gcc $(library_flags) $(includes) $(CFLAGS) -c -o $@ $<
+
+-include $(library:src/%.c=build/lib/obj/%.d) \
+	$(library:src/%.c=build/lib/musl/obj/%.d)
 
 ### kernel module #############################################################
 
@@ -117,6 +155,27 @@ build/bats/blockcheck: $(blockcheck) bats/checker/checker.h $(wildcard src/*.h) 
 	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
 		-Isrc -idirafter build/linux-headers -o $@ $(blockcheck)
 
+# Drivers for libbdus, the examples and those that test it, with each libc. They
+# see of this project what an installation has.
+api := $(patsubst %.c,build/api/%,$(wildcard examples/*.c bats/api/*.c))
+api := $(api) $(api:build/api/%=build/api/musl/%)
+api_flags := -std=gnu11 $(warnings) -O2 -pthread -Ibuild/api/include
+
+build/api/include/bdus.h: src/bdus.h
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+build/api/musl/%: %.c build/lib/musl/libbdus.a build/api/include/bdus.h
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)musl-gcc $(api_flags) -idirafter build/linux-headers -static \
+		-o $@ $< -Lbuild/lib/musl -lbdus
+
+build/api/%: %.c build/lib/libbdus.a build/api/include/bdus.h
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)gcc $(api_flags) -o $@ $< -Lbuild/lib -lbdus
+
 # Unit tests: against glibc, with the sanitizers.
 unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
@@ -144,7 +203,7 @@ build/unit/%: unit/%.c unit/tap.h $$($$*_with) $(wildcard src/*.h) \
 	$(call say,CC)
 	$(Q)gcc $(unit_flags) -o $@ $< $($*_with)
 
-tests: all $(units) $(helpers)
+tests: all $(units) $(helpers) $(api)
 
 # Headers that setup installs are seen by a make that starts after it.
 check: setup
@@ -179,12 +238,21 @@ install: all
 	for name in $$(build/bdus --list); do \
 		ln -sf bdus $(DESTDIR)$(PREFIX)/sbin/bdus-$$name; done
 	install -d $(DESTDIR)$(PREFIX)/share/man/man4 \
+		$(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 man/*.4 $(DESTDIR)$(PREFIX)/share/man/man4
+	install -m 644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	build/bdus --completion bash \
 		>$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bdus
+	install -D -m 644 src/bdus.h $(DESTDIR)$(PREFIX)/include/bdus.h
+	install -D -m 644 build/lib/libbdus.a $(DESTDIR)$(PREFIX)/lib/libbdus.a
+	install -D -m 644 build/lib/musl/libbdus.a \
+		$(DESTDIR)$(PREFIX)/lib/musl/libbdus.a
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(API_VERSION),' \
+		src/api/bdus.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/bdus.pc
 	install -d $(modsrc)
 	install -m 644 kmod/* $(modsrc)
 
@@ -193,12 +261,12 @@ setup:
 
 clean:
 	rm -rf build/obj build/kmod build/unit build/bats build/bdus* \
-		build/libbdus.a build/*.def
+		build/runtime.a build/lib build/api build/*.def
 
 distclean:
 	rm -rf build
 
 FORCE:
 
-.PHONY: all modules tests setup demo check check-all lint bench install clean \
+.PHONY: all libbdus modules tests setup demo check check-all lint bench install clean \
 	distclean FORCE

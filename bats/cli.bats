@@ -516,6 +516,20 @@ page_pattern() {
 
 @test "the pages are clean" {
 	command -v mandoc || skip "no mandoc"
-	run mandoc -Tlint -W warning "$top"/man/*.[48]
+	run mandoc -Tlint -W warning "$top"/man/*.[478]
 	[[ -z $output ]] || fail "$output"
+}
+
+@test "make install: bdus.h, libbdus for both libc, and bdus.pc" {
+	make -s -C "$top" install DESTDIR="$dir/root" PREFIX=/usr >/dev/null
+	export PKG_CONFIG_LIBDIR=$dir/root/usr/lib/pkgconfig
+	export PKG_CONFIG_SYSROOT_DIR=$dir/root
+	[[ $(pkg-config --modversion bdus) == 0.1.2 ]]
+	flags=$(pkg-config --cflags --libs bdus)
+	cc "$top/examples/ram.c" $flags -o "$dir/ram"
+	musl-gcc -static "$top/examples/ram.c" -I"$dir/root/usr/include" \
+		-L"$dir/root/usr/lib/musl" -lbdus -o "$dir/ram-musl"
+	[[ -f $dir/root/usr/share/man/man7/bdus-driver.7 ]]
+	# no path of this machine is in what is installed
+	run ! grep -rlF "$top" "$dir/root/usr/lib" "$dir/root/usr/include"
 }

@@ -171,7 +171,7 @@ refused_busy() {
 	start_raw --error EIO --error-op flush
 	run -1 bdus destroy "$dev"
 	[[ $output == *"$dev: cannot flush, so it stays: I/O error"* ]]
-	[[ $output == *'hint: --no-flush'* ]]
+	[[ $output == *"hint: 'bdus destroy --no-flush'"* ]]
 	[[ $(attribute state) == live ]]
 	bdus destroy --no-flush "$dev"
 	[[ ! -e $dev ]]

@@ -55,7 +55,11 @@ wait_until() {
 }
 
 no_device() { [[ -z $(compgen -G '/dev/bdus-[0-9]*') ]]; }
-no_driver() { ! pgrep -x 'bdus|rawdrv' >/dev/null; }
+# pgrep warns of patterns longer than a name can be, but takes them.
+no_driver() {
+	! pgrep -x 'bdus|rawdrv|api(drv|async|multi)|ram|loop|ioctl' \
+		>/dev/null 2>&1
+}
 unload() { [[ ! -d /sys/module/kbdus ]] || rmmod kbdus 2>/dev/null; }
 is_gone() { [[ ! -e $1 ]]; }
 has_ended() { ! kill -0 "$1" 2>/dev/null; }

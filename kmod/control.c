@@ -245,6 +245,16 @@ static long control_start(struct kbdus_file *file, void __user *arg)
 				       kbdus_dev_start(session);
 }
 
+static long control_settle(struct kbdus_file *file, void __user *arg)
+{
+	struct kbdus_session *session = file_session(file);
+
+	if (arg)
+		return -EINVAL;
+	return IS_ERR(session) ? PTR_ERR(session) :
+				 kbdus_session_settle(session);
+}
+
 static long control_flush(struct kbdus_file *file, void __user *arg)
 {
 	struct kbdus_dev *dev;
@@ -347,6 +357,7 @@ static const struct {
 	{ KBDUS_ATTACH, false, control_attach },
 	{ KBDUS_QUEUE, false, control_queue },
 	{ KBDUS_START, false, control_start },
+	{ KBDUS_SETTLE, false, control_settle },
 	{ KBDUS_FLUSH, true, control_flush },
 	{ KBDUS_TERMINATE, true, control_terminate },
 	{ KBDUS_DESTROY, true, control_destroy },

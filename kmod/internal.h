@@ -118,7 +118,7 @@ struct kbdus_ioctl {
  * @KBDUS_HANDOVER_NONE: not going on
  * @KBDUS_HANDOVER_DRAIN: the driver gets nothing new and finishes what it has
  * @KBDUS_HANDOVER_FLUSH: then it is flushed
- * @KBDUS_HANDOVER_DONE: it was
+ * @KBDUS_HANDOVER_DONE: it was, or there is no driver
  */
 enum kbdus_handover {
 	KBDUS_HANDOVER_NONE,
@@ -165,6 +165,7 @@ struct kbdus_count {
  * @handover_flush: the request for the flush in between; it is alone with the
  *	driver, so its tag can be 0
  * @handover_error: how that flush ended
+ * @settled_since: when it was out of the way of the candidate, jiffies
  * @waiting_since: when the driver was lost, jiffies
  * @is_failing: without a driver for too long: nothing waits any more
  * @last_reason: enum kbdus_reason
@@ -222,6 +223,7 @@ struct kbdus_dev {
 	struct kbdus_req handover_flush;
 	int handover_error;
 	enum kbdus_reason last_reason;
+	unsigned long settled_since;
 	unsigned long waiting_since;
 	u64 n_redelivered;
 	u64 n_sessions;
@@ -238,7 +240,7 @@ struct kbdus_dev {
  * @buffers: address of the payload buffers
  * @buffer_size: of each, bytes; 0: none
  * @wants_get: writes are delivered without payload
- * @n_queues: queue files made
+ * @n_queues: queue files
  * @is_candidate: attached to a device that it did not create
  * @attributes: of such a one
  *
@@ -249,7 +251,7 @@ struct kbdus_dev {
  *	without sleeping before
  * @is_ended: all EXCHANGE calls return ENODEV
  * @is_replaced: another one took over; they return TERMINATE
- * @has_left: ended by itself, while its process lives on: it holds nothing
+ * @has_left: ended by itself, while its process lives on
  * @is_hung: ended because it did nothing for the timeout
  */
 struct kbdus_session {
@@ -405,6 +407,9 @@ int kbdus_session_attach(struct kbdus_session *session);
  * Return: 0, -ENODEV, -EBUSY, -ESHUTDOWN (see KBDUS_ATTACH).
  */
 int kbdus_session_offer(struct kbdus_session *session);
+
+/** kbdus_session_settle - KBDUS_SETTLE */
+int kbdus_session_settle(struct kbdus_session *session);
 
 /** kbdus_session_take_over - KBDUS_START of a candidate */
 int kbdus_session_take_over(struct kbdus_session *session);

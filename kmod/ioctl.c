@@ -101,7 +101,8 @@ void kbdus_ioctl_finish(struct kbdus_req *req, int error)
 	struct kbdus_ioctl *ioctl = req->ioctl;
 
 	req->ioctl = NULL;
-	ioctl->result = error;
+	/* from here on, numbers have a meaning inside of the kernel */
+	ioctl->result = error <= -ERESTARTSYS ? -EIO : error;
 	complete(&ioctl->done);
 	kref_put(&ioctl->ref, ioctl_free);
 }

@@ -434,7 +434,8 @@ enum kbdus_state {
  * @KBDUS_REASON_NONE: none has left yet
  * @KBDUS_REASON_EXITED: its process ended, or was killed
  * @KBDUS_REASON_HUNG: it did nothing for the timeout, and was killed
- * @KBDUS_REASON_CLOSED: it closed its session
+ * @KBDUS_REASON_CLOSED: it closed its session; it is gone when its queue files
+ *	are closed too
  * @KBDUS_REASON_REPLACED: another one took over
  */
 enum kbdus_reason {
@@ -502,6 +503,15 @@ struct kbdus_info {
 #define KBDUS_TERMINATE _IOWR(KBDUS_IOC_MAGIC, 7, struct kbdus_terminate)
 #define KBDUS_DESTROY _IOWR(KBDUS_IOC_MAGIC, 8, struct kbdus_terminate)
 #define KBDUS_INFO _IOWR(KBDUS_IOC_MAGIC, 9, struct kbdus_info)
+/**
+ * KBDUS_SETTLE - on a candidate's session, by its process: the first half of
+ * KBDUS_START. Returns when the old driver has finished what it had and was
+ * flushed, or is gone; requests wait from then on. The candidate can look at
+ * what the old one left, and calls KBDUS_START; or it closes its session, and
+ * the old driver serves on. One that takes longer than the device's timeout_ms
+ * is killed. No argument. Errors: as KBDUS_START; EBUSY (not a candidate).
+ */
+#define KBDUS_SETTLE _IO(KBDUS_IOC_MAGIC, 13)
 /* 10 to 12 are kept for KBDUS_REGISTER_FILE, KBDUS_MAP, KBDUS_SET_SIZE */
 
 #endif /* KBDUS_H */

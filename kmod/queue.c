@@ -815,7 +815,10 @@ static long queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 static int queue_release(struct inode *inode, struct file *file)
 {
-	kbdus_session_put(file->private_data);
+	struct kbdus_session *session = file->private_data;
+
+	atomic_dec(&session->n_queues);
+	kbdus_session_put(session);
 	return 0;
 }
 

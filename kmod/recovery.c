@@ -35,12 +35,36 @@ static bool dev_is_stuck(struct kbdus_dev *dev)
 
 	spin_lock(&dev->lock);
 	timeout = msecs_to_jiffies(dev->attributes.timeout_ms);
-	if (timeout && dev->n_used &&
+	/* while a candidate keeps it waiting, the driver has nothing to do */
+	if (timeout && dev->n_used && dev->handover != KBDUS_HANDOVER_DONE &&
 	    time_after(jiffies, dev->last_progress + timeout))
 		for (i = 0; i < dev->attributes.queue_depth && !is_stuck; i++)
 			is_stuck = req_is_old(&dev->reqs[i], timeout);
 	spin_unlock(&dev->lock);
 	return is_stuck;
+}
+
+/* Has the candidate kept all waiting for too long? */
+static bool dev_candidate_is_stuck(struct kbdus_dev *dev)
+{
+	unsigned long timeout;
+	bool is_stuck;
+
+	spin_lock(&dev->lock);
+	timeout = msecs_to_jiffies(dev->attributes.timeout_ms);
+	is_stuck = timeout && dev->handover == KBDUS_HANDOVER_DONE &&
+		   time_after(jiffies, dev->settled_since + timeout);
+	spin_unlock(&dev->lock);
+	return is_stuck;
+}
+
+static void dev_watch_candidate(struct kbdus_dev *dev,
+				struct kbdus_session *candidate)
+{
+	if (kbdus_session_is_lost(candidate))
+		kbdus_session_end(candidate, KBDUS_REASON_EXITED);
+	else if (dev_candidate_is_stuck(dev))
+		kbdus_session_kill(candidate, KBDUS_REASON_HUNG);
 }
 
 static void dev_fence(struct kbdus_dev *dev, struct kbdus_session *session)
@@ -278,8 +302,8 @@ void kbdus_dev_watch(struct work_struct *work)
 	session = session_get(dev->session);
 	candidate = session_get(dev->candidate);
 	spin_unlock(&dev->lock);
-	if (candidate && kbdus_session_is_lost(candidate))
-		kbdus_session_end(candidate, KBDUS_REASON_EXITED);
+	if (candidate)
+		dev_watch_candidate(dev, candidate);
 	if (session)
 		delay = dev_watch_session(dev, session);
 	else

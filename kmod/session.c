@@ -97,7 +97,7 @@ bool kbdus_session_is_gone(const struct kbdus_session *session)
 	bool is_gone = true;
 
 	if (session->has_left)
-		return true;
+		return !atomic_read(&session->n_queues);
 	rcu_read_lock();
 	task = pid_task(session->tgid, PIDTYPE_TGID);
 	/* a task gets its exit_state after its files and memory are released */
@@ -252,17 +252,12 @@ static int dev_settle_driver(struct kbdus_dev *dev)
 	}
 }
 
-/*
- * One look, under the lock. Return: 0 (*old is to be put), -EAGAIN (to be
- * tried when handover_wait is woken), or an error.
- */
-static int session_try_take_over(struct kbdus_session *session,
-				 struct kbdus_session **old)
+/* Under the lock. Return: 0, -EAGAIN (handover_wait will tell), an error. */
+static int session_try_settle(struct kbdus_session *session)
 {
 	struct kbdus_dev *dev = session->dev;
 	int ret = 0;
 
-	*old = NULL;
 	if (dev->state == KBDUS_STATE_DEAD)
 		return -ENODEV;
 	if (dev->state != KBDUS_STATE_LIVE)
@@ -272,26 +267,34 @@ static int session_try_take_over(struct kbdus_session *session,
 	/* one that was lost is not out of the way before it is gone */
 	if (dev->session)
 		ret = kbdus_dev_driver(dev) ? dev_settle_driver(dev) : -EAGAIN;
-	if (!ret)
-		*old = dev_hand_over(dev);
-	else if (ret != -EAGAIN)
-		*old = kbdus_dev_drop_candidate(dev);
+	if (!ret && dev->handover != KBDUS_HANDOVER_DONE) {
+		dev->handover = KBDUS_HANDOVER_DONE;
+		dev->handover_error = 0;
+	}
 	return ret;
 }
 
-static int session_look(struct kbdus_session *session,
+/* *old is to be put. */
+static int session_look(struct kbdus_session *session, bool does_take,
 			struct kbdus_session **old)
 {
 	struct kbdus_dev *dev = session->dev;
 	int ret;
 
+	*old = NULL;
 	spin_lock(&dev->lock);
-	ret = session_try_take_over(session, old);
+	ret = session_try_settle(session);
+	if (!ret && does_take)
+		*old = dev_hand_over(dev);
+	else if (!ret)
+		dev->settled_since = jiffies;
+	else if (ret != -EAGAIN && dev->candidate == session)
+		*old = kbdus_dev_drop_candidate(dev);
 	spin_unlock(&dev->lock);
 	return ret;
 }
 
-int kbdus_session_take_over(struct kbdus_session *session)
+static int session_go(struct kbdus_session *session, bool does_take)
 {
 	struct kbdus_dev *dev = session->dev;
 	struct kbdus_session *old = NULL;
@@ -299,7 +302,7 @@ int kbdus_session_take_over(struct kbdus_session *session)
 
 	wait_event_interruptible(
 		dev->handover_wait,
-		(ret = session_look(session, &old)) != -EAGAIN);
+		(ret = session_look(session, does_take, &old)) != -EAGAIN);
 	if (old)
 		kbdus_session_put(old);
 	if (ret != -EAGAIN)
@@ -309,6 +312,16 @@ int kbdus_session_take_over(struct kbdus_session *session)
 		dev_stop_handover(dev);
 	spin_unlock(&dev->lock);
 	return -EINTR;
+}
+
+int kbdus_session_settle(struct kbdus_session *session)
+{
+	return session->is_candidate ? session_go(session, false) : -EBUSY;
+}
+
+int kbdus_session_take_over(struct kbdus_session *session)
+{
+	return session_go(session, true);
 }
 
 /* --- leaving ------------------------------------------------------------ */

@@ -69,6 +69,7 @@ static void dev_set_callbacks(struct dev *dev)
 	dev->serve[KBDUS_OP_FLUSH] = driver->flush;
 	dev->serve[KBDUS_OP_DISCARD] = driver->discard;
 	dev->serve[KBDUS_OP_SECURE_ERASE] = driver->secure_erase;
+	dev->serve[KBDUS_OP_IOCTL] = driver->ioctl;
 }
 
 /* What the driver finds in its attributes, for it to correct. */
@@ -83,7 +84,7 @@ static void dev_preset(struct dev *dev)
 	if (!(attrs->ops & OP_BIT(KBDUS_OP_WRITE)))
 		attrs->flags |= KBDUS_DEVICE_READ_ONLY;
 	if (attrs->flags & KBDUS_DEVICE_READ_ONLY)
-		attrs->ops = OP_BIT(KBDUS_OP_READ);
+		attrs->ops &= OP_BIT(KBDUS_OP_READ) | OP_BIT(KBDUS_OP_IOCTL);
 	strncpy(attrs->driver, dev->driver->name, sizeof(attrs->driver) - 1);
 	if (dev->driver->no_buffers) {
 		attrs->queue_depth = KBDUS_DEFAULT_DEPTH;
@@ -217,12 +218,14 @@ static int dev_create(struct dev *dev)
 	return EXIT_DONE;
 }
 
-/* A buffer takes any payload: data, or the argument of an ioctl. */
-static uint32_t dev_buffer_bytes(const struct dev *dev)
+/* What a request may bring: data, or the argument of an ioctl. */
+static size_t dev_buffer_room(const struct kbdus_attributes *attrs, size_t page)
 {
-	uint32_t max = dev->attrs.max_io;
+	size_t room = attrs->max_io;
 
-	return max > KBDUS_IOCTL_MAX ? max : KBDUS_IOCTL_MAX + 1;
+	if ((attrs->ops & OP_BIT(KBDUS_OP_IOCTL)) && room <= KBDUS_IOCTL_MAX)
+		room = KBDUS_IOCTL_MAX + 1;
+	return (room + page - 1) / page * page;
 }
 
 /* Buffers, bounded whatever the driver asks for. */
@@ -233,8 +236,7 @@ static int dev_make_buffers(struct dev *dev, bool populate)
 
 	if (dev->driver->no_buffers)
 		return 0;
-	dev->buffer_size =
-		(uint32_t)((dev_buffer_bytes(dev) + page - 1) / page * page);
+	dev->buffer_size = (uint32_t)dev_buffer_room(&dev->attrs, page);
 	dev->buffers_size = (size_t)dev->attrs.queue_depth * dev->buffer_size;
 	dev->buffers = mmap(NULL, dev->buffers_size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -304,7 +306,9 @@ static void dev_bound_depth(struct dev *dev)
 {
 	struct kbdus_attributes *attrs = &dev->attrs;
 
-	if (!dev->driver->no_buffers &&
+	if (dev->is_rerun)
+		takeover_adopt(dev);
+	else if (!dev->driver->no_buffers &&
 	    (uint64_t)attrs->queue_depth * attrs->max_io > DEV_BUFFER_BYTES)
 		attrs->queue_depth = DEV_BUFFER_BYTES / attrs->max_io;
 	if (dev->n_workers > attrs->queue_depth)
@@ -316,9 +320,7 @@ static int dev_get_device(struct dev *dev)
 {
 	int code = EXIT_DONE;
 
-	if (dev->is_rerun)
-		takeover_adopt(dev);
-	else
+	if (!dev->is_rerun)
 		code = module_open(&dev->control);
 	if (code == EXIT_DONE)
 		code = module_open(&dev->session);
@@ -375,6 +377,11 @@ void dev_detach(struct dev *dev)
 	dev->slots = NULL;
 	dev->buffers = NULL;
 	dev->session = -1;
+}
+
+int dev_settle(struct dev *dev)
+{
+	return ioctl(dev->session, KBDUS_SETTLE) == 0 ? 0 : -errno;
 }
 
 int dev_start(struct dev *dev)

@@ -82,6 +82,7 @@ struct worker {
  * @was_refused: the kernel refused a completion, which is logged once
  * @was_replaced: another driver took over; the device lives on
  * @is_lost: the session ended without the device being terminated
+ * @stack_size: of each worker's thread, bytes; 0: enough for what is in src/
  */
 struct dev {
 	const struct driver *driver;
@@ -110,6 +111,7 @@ struct dev {
 	atomic_bool was_refused;
 	atomic_bool was_replaced;
 	atomic_bool is_lost;
+	size_t stack_size;
 };
 
 /**
@@ -155,6 +157,17 @@ void dev_detach(struct dev *dev);
  * Return: 0 or -errno (see KBDUS_START).
  */
 int dev_start(struct dev *dev);
+
+/**
+ * dev_settle - wait until the old driver of a device that is taken over is out
+ * of the way
+ * @dev: attached
+ *
+ * Optional, before dev_start(): from then on nothing changes below the device.
+ *
+ * Return: 0 or -errno (see KBDUS_SETTLE).
+ */
+int dev_settle(struct dev *dev);
 
 /**
  * dev_terminate - tell the kernel to end the device

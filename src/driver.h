@@ -23,10 +23,11 @@ struct dev;
 /**
  * struct io - one request
  * @off: offset on the device, bytes, a multiple of the logical block size
- * @len: length in bytes
+ * @len: length in bytes; of an ioctl, the size of its argument
+ * @command: of an ioctl
  * @buf: the request's payload buffer, page-aligned, dev_attrs()->max_io bytes:
- *	a write's data is in it, a read's data may be put there; NULL when the
- *	driver declared no_buffers
+ *	a write's data is in it, a read's data may be put there; an ioctl's
+ *	argument is in it, both ways; NULL when the driver declared no_buffers
  * @may_unmap: write zeroes: the range may be deallocated
  * @dev: the device
  * @tag: the runtime's
@@ -35,6 +36,7 @@ struct dev;
 struct io {
 	uint64_t off;
 	uint32_t len;
+	uint32_t command;
 	bool may_unmap;
 	void *buf;
 	struct dev *dev;
@@ -45,7 +47,8 @@ struct io {
 /**
  * io_done - answer a request
  * @io: the request; not to be touched afterwards
- * @error: 0 (a read's data is in io->buf) or a positive or negative errno
+ * @error: 0 (a read's data, or an ioctl's argument, is in io->buf) or a
+ *	positive or negative errno; an ioctl's reaches the client as it is
  */
 void io_done(struct io *io, int error);
 
@@ -71,7 +74,7 @@ void io_done_zero(struct io *io);
  * @kept_size: size of the memory of dev_kept_memory()
  * @loses_content: its disk is empty when another process serves it
  * @no_buffers: answers reads and writes by address or zero only, so that the
- *	device needs no payload buffers
+ *	device needs no payload buffers; not together with @ioctl
  * @open: check the options (dev_priv, dev_operand), acquire what is needed,
  *	fill dev_attrs (size at least; ops come from the callbacks); prints what
  *	is wrong and returns an exit code, 0 for success; undoes what it did
@@ -83,6 +86,8 @@ void io_done_zero(struct io *io);
  * @write_zeroes: absent: the kernel writes zeroes
  * @discard: absent: not supported
  * @secure_erase: absent: not supported
+ * @ioctl: absent: ENOTTY; an ioctl of a client, whose command was built with
+ *	_IO, _IOR, _IOW or _IOWR; ENOTTY is the answer to one that is unknown
  *
  * An absent callback is not advertised. open may also clear bits of
  * dev_attrs()->ops, which is preset from the callbacks, to take one back.
@@ -106,6 +111,7 @@ struct driver {
 	void (*write_zeroes)(struct io *io);
 	void (*discard)(struct io *io);
 	void (*secure_erase)(struct io *io);
+	void (*ioctl)(struct io *io);
 };
 
 /** DRIVER - define the driver of this file: DRIVER(ram) = { ... }; */

@@ -30,6 +30,8 @@
 #define BUSY_PAUSE_MS 50
 /* How long a driver that was killed may need to vanish. */
 #define KILLED_GRACE_MS 5000
+/* How long one that has closed the device may need to exit. */
+#define EXIT_GRACE_MS 1000
 
 /* One device on its way out. */
 struct victim {
@@ -40,6 +42,7 @@ struct victim {
 	int keeper; /* pidfd of the process that restarts its driver, or -1 */
 	bool is_open;
 	bool is_waiting; /* has no driver */
+	bool is_bdus; /* its driver is of this program, and has nothing else */
 	int64_t start_ms;
 };
 
@@ -63,25 +66,32 @@ static unsigned int time_left(const struct teardown *teardown,
 	return left > 0 ? (unsigned int)left : 1;
 }
 
-/* A supervised driver is a child of its supervisor. */
-static int parent_open(int pid)
+/*
+ * Finds out what kind of process the driver is: a supervised one is a child of
+ * its supervisor; a program with libbdus may do other things, too.
+ */
+static void victim_identify(struct victim *victim, bool is_supervised)
 {
-	char path[64], line[512];
+	char path[64], line[512], *name, *rest;
 	FILE *file;
 	int parent = 0, n;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", victim->pid);
 	file = fopen(path, "re");
 	if (file == NULL)
-		return -1;
+		return;
 	/* pid (name) state parent; the name may hold anything */
 	n = (int)fread(line, 1, sizeof(line) - 1, file);
 	fclose(file);
 	line[n] = '\0';
-	if (strrchr(line, ')') == NULL ||
-	    sscanf(strrchr(line, ')'), ") %*c %d", &parent) != 1 || parent < 2)
-		return -1;
-	return (int)syscall(SYS_pidfd_open, parent, 0);
+	name = strchr(line, '(');
+	rest = strrchr(line, ')');
+	if (name == NULL || rest == NULL)
+		return;
+	victim->is_bdus = strncmp(name, "(bdus", 5) == 0;
+	if (is_supervised && sscanf(rest, ") %*c %d", &parent) == 1 &&
+	    parent > 1)
+		victim->keeper = (int)syscall(SYS_pidfd_open, parent, 0);
 }
 
 /* Takes hold of the driver's process while its number is certainly its own. */
@@ -94,17 +104,18 @@ static void victim_watch(const struct teardown *teardown, struct victim *victim)
 		return;
 	victim->is_open = info.openers > 0;
 	victim->is_waiting = info.state == KBDUS_STATE_WAITING;
-	if (info.pid > 0 && (info.attributes.flags & KBDUS_DEVICE_SUPERVISED))
-		victim->keeper = parent_open(info.pid);
-	if (info.pid <= 0)
+	if (info.pid <= 0 || info.pid == getpid())
 		return;
 	victim->pid = info.pid;
 	victim->pidfd = (int)syscall(SYS_pidfd_open, info.pid, 0);
 	if (victim->pidfd < 0)
 		return;
 	if (ioctl(teardown->control, KBDUS_INFO, &again) == 0 &&
-	    again.pid == info.pid)
+	    again.pid == info.pid) {
+		victim_identify(victim, info.attributes.flags &
+						KBDUS_DEVICE_SUPERVISED);
 		return;
+	}
 	close(victim->pidfd);
 	victim->pidfd = -1;
 }
@@ -231,8 +242,8 @@ static int victim_flush_timed_out(const struct teardown *teardown,
 	msg_error("%s: the driver (pid %d) did not flush within %" PRIu64
 		  " s; the device stays",
 		  victim->name, victim->pid, teardown->timeout_s);
-	msg_hint("--force kills a driver that does not answer; what was not "
-		 "written is lost");
+	msg_hint("'bdus destroy --force' kills a driver that does not answer; "
+		 "what was not written is lost");
 	return EXIT_TIMED_OUT;
 }
 
@@ -243,7 +254,8 @@ static int victim_timed_out(const struct teardown *teardown,
 		  " s; the device goes when it does",
 		  victim->name, victim->pid, teardown->timeout_s);
 	if (!teardown->is_forced)
-		msg_hint("--force kills a driver that does not answer");
+		msg_hint("'bdus destroy --force' kills a driver that does not "
+			 "answer");
 	return EXIT_TIMED_OUT;
 }
 
@@ -278,13 +290,16 @@ static int victim_failed(const struct teardown *teardown,
 	default:
 		msg_error("%s: cannot flush, so it stays: %s", victim->name,
 			  strerror(error));
-		msg_hint("--no-flush destroys it all the same; what was not "
-			 "written is lost");
+		msg_hint("'bdus destroy --no-flush' destroys it all the same; "
+			 "what was not written is lost");
 		return EXIT_FAILED;
 	}
 }
 
-/* Waits until a process is gone: its locks and files are free then. */
+/*
+ * Waits until a process is gone: its locks and files are free then. One that
+ * let go of the device by itself may live on, if it serves by libbdus.
+ */
 static int victim_wait(const struct teardown *teardown,
 		       const struct victim *victim, int pidfd)
 {
@@ -294,12 +309,16 @@ static int victim_wait(const struct teardown *teardown,
 
 	if (pidfd < 0)
 		return EXIT_DONE;
-	if (left > 0 && left < KILLED_GRACE_MS && teardown->is_forced)
+	if (!teardown->is_forced && !victim->is_bdus)
+		left = EXIT_GRACE_MS;
+	else if (teardown->is_forced && left > 0 && left < KILLED_GRACE_MS)
 		left = KILLED_GRACE_MS;
 	do
 		n = poll(&gone, 1, left > 0 ? (int)left : -1);
 	while (n < 0 && errno == EINTR);
-	return n == 0 ? victim_timed_out(teardown, victim) : EXIT_DONE;
+	return n == 0 && (teardown->is_forced || victim->is_bdus) ?
+		       victim_timed_out(teardown, victim) :
+		       EXIT_DONE;
 }
 
 /* With time taken for it: flush, tell, wait. */

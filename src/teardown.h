@@ -28,11 +28,12 @@ struct teardown {
  * @name: of the device, for messages
  * @id: of the device
  *
- * Done when the disk and the driver's process are gone. Forks a process for the
- * flush, so that a driver that does not answer cannot hold up the caller for
- * longer than the timeout; for callers with one thread. A device that is open
- * is tried again for two seconds (udev opens devices at any time), then
- * refused with its holders named. Prints what is wrong.
+ * Done when the disk and the driver's process are gone; one that let go of the
+ * device and lives on, as users of libbdus may, is waited for no longer than a
+ * second. Forks a process for the flush, so that a driver that does not answer
+ * cannot hold up the caller for longer than the timeout. A device that is open
+ * is tried again for two seconds (udev opens devices at any time), then refused
+ * with its holders named. Prints what is wrong.
  *
  * Return: 0 or the exit code: %EXIT_BUSY, %EXIT_TIMED_OUT (the message tells
  * whether the device stays), %EXIT_NO_DEVICE,

@@ -118,6 +118,7 @@ static void worker_serve(struct worker *worker,
 
 	io->off = request->off;
 	io->len = request->len;
+	io->command = request->arg;
 	io->may_unmap = request->flags & KBDUS_REQUEST_MAY_UNMAP;
 	io->generation = request->generation;
 	slot->op = request->op;
@@ -191,7 +192,8 @@ int workers_start(struct dev *dev)
 
 	if (error != 0)
 		return error;
-	error = -pthread_attr_setstacksize(&attr, WORKER_STACK);
+	error = -pthread_attr_setstacksize(
+		&attr, dev->stack_size != 0 ? dev->stack_size : WORKER_STACK);
 	for (unsigned int i = 0; error == 0 && i < dev->n_workers; i++)
 		error = worker_start(&dev->workers[i], &attr);
 	pthread_attr_destroy(&attr);
@@ -244,7 +246,8 @@ void io_done(struct io *io, int error)
 	const struct dev_slot *slot = (const struct dev_slot *)io;
 	enum kbdus_how how = KBDUS_HOW_NONE;
 
-	if (error == 0 && slot->op == KBDUS_OP_READ)
+	if (error == 0 &&
+	    (slot->op == KBDUS_OP_READ || slot->op == KBDUS_OP_IOCTL))
 		how = KBDUS_HOW_BUFFER;
 	io_answer(io, how, NULL, error > 0 ? -error : error);
 }

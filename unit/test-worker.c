@@ -11,6 +11,7 @@
 
 #define MAX_CALLS 16
 #define MAX_SEEN 256
+#define COMMAND 0x1234
 
 /* One EXCHANGE of the script: what the kernel does. */
 struct call {
@@ -18,6 +19,7 @@ struct call {
 	unsigned int n_done; /* on failure: completions applied before */
 	unsigned int n_requests;
 	unsigned int flags;
+	uint8_t op; /* of its requests; 0: read */
 };
 
 static const struct call *script;
@@ -38,7 +40,8 @@ static void take_completions(const struct kbdus_exchange *exchange,
 		seen[n_seen++] = from[i];
 }
 
-static void give_requests(struct kbdus_exchange *exchange, unsigned int n)
+static void give_requests(struct kbdus_exchange *exchange, unsigned int n,
+			  uint8_t op)
 {
 	struct kbdus_request *to = (void *)(uintptr_t)exchange->requests;
 
@@ -47,7 +50,8 @@ static void give_requests(struct kbdus_exchange *exchange, unsigned int n)
 			.tag = (uint16_t)(next_tag % 128),
 			.generation = next_tag,
 			.len = 512,
-			.op = KBDUS_OP_READ,
+			.arg = op == KBDUS_OP_IOCTL ? COMMAND + next_tag : 0,
+			.op = op,
 		};
 	exchange->n_requests = n;
 }
@@ -71,7 +75,7 @@ int ioctl(int fd, unsigned long command, ...)
 	}
 	take_completions(exchange, exchange->n_completions);
 	exchange->n_done = exchange->n_completions;
-	give_requests(exchange, call->n_requests);
+	give_requests(exchange, call->n_requests, call->op);
 	exchange->flags = call->flags;
 	return 0;
 }
@@ -79,6 +83,15 @@ int ioctl(int fd, unsigned long command, ...)
 static void driver_read(struct io *io)
 {
 	io_done_zero(io);
+}
+
+/* Knows the command of tag 0 only. */
+static void driver_ioctl(struct io *io)
+{
+	if (io->command == COMMAND && io->len == 512)
+		io_done(io, 0);
+	else
+		io_done(io, ENOTTY);
 }
 
 /* Run one worker through a script; returns the calls it made. */
@@ -98,6 +111,7 @@ static int play(const struct call *calls)
 	dev.n_workers = 1;
 	dev.batch = DEV_BATCH_MAX;
 	dev.serve[KBDUS_OP_READ] = driver_read;
+	dev.serve[KBDUS_OP_IOCTL] = driver_ioctl;
 	worker.dev = &dev;
 	script = calls;
 	n_calls = 0;
@@ -139,6 +153,37 @@ static void test_plain(void)
 		   seen[0].result == 0,
 	   "plain: as the driver said");
 	ok(!dev.is_lost, "plain: the device is not lost");
+}
+
+/* The argument goes back, or the errno as it is. */
+static void test_ioctl(void)
+{
+	static const struct call calls[] = {
+		{ .n_requests = 2, .op = KBDUS_OP_IOCTL },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE },
+	};
+
+	play(calls);
+	ok(ANSWERED(0, 1), "ioctl: answered");
+	ok(seen[0].how == KBDUS_HOW_BUFFER && seen[0].done == 512 &&
+		   seen[0].result == 0,
+	   "ioctl: the argument goes back");
+	ok(seen[1].how == KBDUS_HOW_NONE && seen[1].done == 0 &&
+		   seen[1].result == -ENOTTY,
+	   "ioctl: or the errno, alone");
+}
+
+/* A driver without the callback does not see the request. */
+static void test_unknown_operation(void)
+{
+	static const struct call calls[] = {
+		{ .n_requests = 1, .op = KBDUS_OP_DISCARD },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE },
+	};
+
+	play(calls);
+	ok(ANSWERED(0) && seen[0].result == -EOPNOTSUPP,
+	   "no callback: EOPNOTSUPP");
 }
 
 /* What comes with the order to leave is served first. */
@@ -261,6 +306,8 @@ int main(void)
 {
 	tap_catch();
 	test_plain();
+	test_ioctl();
+	test_unknown_operation();
 	test_terminate_with_requests();
 	test_interrupted();
 	test_stale();
