@@ -439,7 +439,7 @@ keep_raw_running() { # OPTION...
 	truncate -s 64M file
 	start bdus loop --supervise --log "$dir/log" file
 	supervisor=$(parent_of "$pid")
-	wait_until 60 has_given_up
+	wait_until 180 has_given_up
 	wait_until 5 has_ended "$supervisor"
 	[[ $(attribute state) == waiting ]]
 	grep -q 'killed by signal 9' log

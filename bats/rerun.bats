@@ -127,6 +127,8 @@ refused() {
 	refused "the new driver 33554432" 1 bdus rerun "$id" loop small
 	refused "has blocks of 1024 bytes, the new driver of 4096" 1 \
 		bdus rerun "$id" loop --block-size 4096 file
+	refused "has physical blocks of" 1 \
+		bdus rerun "$id" loop --physical-block-size 65536 file
 	refused "may use write, which the new driver does not do" 1 \
 		bdus rerun "$id" loop --read-only file
 	refused "no/such: cannot open" 1 bdus rerun "$id" loop no/such

@@ -176,6 +176,9 @@ int kbdus_attributes_fit(const struct kbdus_attributes *a,
 	if (b->logical_block_size != a->logical_block_size)
 		return refuse("logical_block_size, of the new driver",
 			      b->logical_block_size);
+	if (b->physical_block_size != a->physical_block_size)
+		return refuse("physical_block_size, of the new driver",
+			      b->physical_block_size);
 	if (a->ops & ~b->ops)
 		return refuse("ops, of the new driver", b->ops);
 	return attributes_fit_limits(a, b);

@@ -352,7 +352,7 @@ struct kbdus_create {
  * plain control file with CAP_SYS_ADMIN (EPERM).
  *
  * A candidate must be able to do all that the device promises its clients:
- * same size and logical block size, at least its operations (what it has
+ * same size and block sizes, at least its operations (what it has
  * beyond them is not used), limits, and queue depth; else EINVAL. Once it has
  * taken over, driver, backing, both timeouts, on_hang, read_retries and the
  * flags RECOVERABLE and SUPERVISED are the candidate's; the rest stays.

@@ -381,7 +381,7 @@ void dev_detach(struct dev *dev)
 
 int dev_settle(struct dev *dev)
 {
-	return ioctl(dev->session, KBDUS_SETTLE) == 0 ? 0 : -errno;
+	return ioctl(dev->session, KBDUS_SETTLE, 0) == 0 ? 0 : -errno;
 }
 
 int dev_start(struct dev *dev)
@@ -390,7 +390,7 @@ int dev_start(struct dev *dev)
 
 	/* until it is ours, that there is nothing to serve is no loss */
 	atomic_store(&dev->is_lost, dev->is_rerun);
-	error = ioctl(dev->session, KBDUS_START) == 0 ? 0 : -errno;
+	error = ioctl(dev->session, KBDUS_START, 0) == 0 ? 0 : -errno;
 	if (error == 0)
 		atomic_store(&dev->is_lost, false);
 	return error;

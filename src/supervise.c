@@ -31,6 +31,8 @@
 /* Pause before the second restart without progress; doubles each time. */
 #define SUPERVISE_PAUSE_MS 10
 #define SUPERVISE_MAX_PAUSE_MS 4000
+/* A driver that lived for so long was fine, though nobody asked it anything. */
+#define SUPERVISE_LIFE_MS 60000
 
 static int64_t supervise_now_ms(void)
 {
@@ -67,6 +69,7 @@ static void __attribute__((noreturn)) supervise_drive(struct supervise *s)
 
 static int supervise_start(struct supervise *s)
 {
+	s->start_ms = supervise_now_ms();
 	s->pid = fork();
 	if (s->pid == 0)
 		supervise_drive(s);
@@ -137,8 +140,10 @@ static int supervise_give_up(const struct supervise *s)
 static int supervise_plan(struct supervise *s, uint64_t completed)
 {
 	int64_t pause = 0;
+	bool was_fine = completed != s->completed ||
+			supervise_now_ms() - s->start_ms > SUPERVISE_LIFE_MS;
 
-	s->n_fruitless = completed == s->completed ? s->n_fruitless + 1 : 0;
+	s->n_fruitless = was_fine ? 0 : s->n_fruitless + 1;
 	s->completed = completed;
 	if (s->n_fruitless > SUPERVISE_MAX_FRUITLESS)
 		return supervise_give_up(s);

@@ -33,6 +33,7 @@
  * @is_stopping: told to end the device
  * @n_fruitless: restarts without progress
  * @completed: how far the device was at the last restart
+ * @start_ms: when the driver was started, monotonic, milliseconds
  * @restart_ms: when to restart next, monotonic, milliseconds
  */
 struct supervise {
@@ -50,6 +51,7 @@ struct supervise {
 	bool is_stopping;
 	unsigned int n_fruitless;
 	uint64_t completed;
+	int64_t start_ms;
 	int64_t restart_ms;
 };
 

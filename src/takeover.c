@@ -155,6 +155,13 @@ int takeover_check(const struct dev *dev)
 			  dev->attrs.logical_block_size);
 		return EXIT_FAILED;
 	}
+	if (dev->attrs.physical_block_size != old->physical_block_size) {
+		msg_error("bdus-%" PRIu64 ": has physical blocks of %" PRIu32
+			  " bytes, the new driver of %" PRIu32,
+			  dev->id, old->physical_block_size,
+			  dev->attrs.physical_block_size);
+		return EXIT_FAILED;
+	}
 	if (dev->attrs.size != old->size)
 		return takeover_refuse_size(dev);
 	code = takeover_check_ops(dev);

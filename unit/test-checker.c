@@ -563,6 +563,8 @@ static int open_words(struct dev *dev, const struct driver *driver,
 
 	memset(dev, 0, sizeof(*dev));
 	dev->driver = driver;
+	dev->control = -1;
+	dev->kept_memory = calloc(1, driver->kept_size + 1);
 	dev->priv = groups[0].base = calloc(1, driver->priv_size);
 	for (; words[argc] != NULL; argc++) {
 		snprintf(text[argc], sizeof(text[argc]), "%s", words[argc]);
@@ -581,6 +583,7 @@ static void close_dev(struct dev *dev, const char *what)
 {
 	ok(dev_close(dev) == EXIT_DONE, "%s: closes", what);
 	free(dev->priv);
+	free(dev->kept_memory);
 }
 
 static void check_driver(struct dev *dev, const char *what)
@@ -648,6 +651,7 @@ static void test_loop(const char *what, const char *option)
 	if (OPEN(&dev, driver_loop, disk_path, option) != EXIT_DONE) {
 		ok(option != NULL, "%s # SKIP not on this file system", what);
 		free(dev.priv);
+		free(dev.kept_memory);
 		close(fd);
 		return;
 	}
