@@ -161,7 +161,7 @@ all=ops=read,write,write_zeros,fua_write,flush,discard,secure_erase,ioctl
 	dd if=/dev/urandom of=data bs=4k count=1 status=none
 	dd if=data of="$dev" bs=4k oflag=direct status=none 3>&- 4>&- &
 	client=$!
-	wait_until 5 grep -q '^write 0' trace1
+	wait_until 5 is_in_flight
 	kill -KILL "$pid"
 	ends "$pid" 137
 	serve_next apidrv file=disk trace=trace
