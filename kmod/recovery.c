@@ -143,8 +143,7 @@ static struct kbdus_session *dev_reclaim_locked(struct kbdus_dev *dev,
 	list_for_each_entry(req, &held, link)
 		dev->n_pending++;
 	list_splice(&held, &dev->pending);
-	if (session->is_hung &&
-	    dev->attributes.on_hang == KBDUS_ON_HANG_ERROR)
+	if (session->is_hung && dev->attributes.on_hang == KBDUS_ON_HANG_ERROR)
 		dev_take_pending(dev, hung);
 	dev->session = NULL;
 	wake_up_all(&dev->handover_wait);

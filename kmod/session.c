@@ -206,8 +206,7 @@ static struct kbdus_session *dev_hand_over(struct kbdus_dev *dev)
 	dev->session = dev->candidate;
 	dev->candidate = NULL;
 	dev->handover = KBDUS_HANDOVER_NONE;
-	kbdus_attributes_take_over(&dev->attributes,
-				   &dev->session->attributes);
+	kbdus_attributes_take_over(&dev->attributes, &dev->session->attributes);
 	dev->n_sessions++;
 	dev->is_failing = false;
 	dev->last_progress = jiffies;
@@ -297,9 +296,9 @@ int kbdus_session_take_over(struct kbdus_session *session)
 	struct kbdus_session *old = NULL;
 	int ret = -EAGAIN;
 
-	wait_event_interruptible(
-		dev->handover_wait,
-		(ret = session_look(session, &old)) != -EAGAIN);
+	wait_event_interruptible(dev->handover_wait,
+				 (ret = session_look(session, &old)) !=
+					 -EAGAIN);
 	if (old)
 		kbdus_session_put(old);
 	if (ret != -EAGAIN)

@@ -363,8 +363,8 @@ static int runtime_check_content(const struct runtime *runtime, bool is_forced)
 {
 	const struct dev *dev = &runtime->dev;
 	const struct driver *old = driver_find(dev->old.attributes.driver);
-	const char *name = dev->driver->loses_content ? dev->driver->name :
-						       NULL;
+	const char *name =
+		dev->driver->loses_content ? dev->driver->name : NULL;
 
 	if (old != NULL && old->loses_content)
 		name = old->name;

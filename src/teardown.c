@@ -36,7 +36,7 @@ struct victim {
 	const char *name; /* as it was typed */
 	uint64_t id;
 	int pid;
-	int pidfd; /* of its driver, or -1 */
+	int pidfd;  /* of its driver, or -1 */
 	int keeper; /* pidfd of the process that restarts its driver, or -1 */
 	bool is_open;
 	bool is_waiting; /* has no driver */

@@ -442,8 +442,7 @@ static int loop_examine(struct loop *loop, const struct dev *dev,
 	else
 		loop_fit_device_ops(loop, attrs);
 	if (!dev_is_restart(dev))
-		loop_name_backing(path, attrs->backing,
-				  sizeof(attrs->backing));
+		loop_name_backing(path, attrs->backing, sizeof(attrs->backing));
 	return EXIT_DONE;
 }
 
