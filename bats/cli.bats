@@ -225,7 +225,9 @@ check_help() {
 		[[ ${lines[0]} == "Usage: bdus $name [OPTION...]"* ]]
 		[[ $output == "$("$bdus" "$name" -h)" ]]
 		[[ $output == "$("$bdus" help "$name")" ]]
-		[[ $output == "$("$bdus" "$name" x y z --help)" ]]
+		# what follows a device belongs to the driver
+		[[ $name == rerun ]] ||
+			[[ $output == "$("$bdus" "$name" x y z --help)" ]]
 	done
 }
 
@@ -324,6 +326,8 @@ bad_junk() {
 	refused "no device given" flush
 	refused "no device given" why
 	refused "one device only" why 1 2
+	refused "needs a device, and a driver" rerun
+	refused "needs a device, and a driver" rerun 1
 	refused "" ram --size 1M x
 	refused "" loop
 	refused "" loop a b
@@ -380,11 +384,12 @@ no_devices() {
 
 ### completion ################################################################
 
-# Completes the words given, the last one being typed.
+# Completes the words given, the last one being typed; there is one device.
 complete_words() {
 	"$BASH" -c '
 		source <("$1" --completion bash)
 		shift
+		_bdus_devices() { _bdus_words /dev/bdus-7 "$1"; }
 		COMP_WORDS=("$@")
 		COMP_CWORD=$(($# - 1))
 		_bdus
@@ -414,6 +419,30 @@ check_completion() {
 	[[ -z $(complete_words bdus ram --size '') ]]
 	[[ $(complete_words bdus --completion '') == bash ]]
 	[[ $(complete_words bdus help z) == zero ]]
+}
+
+@test "completion of devices" {
+	local name
+	for name in destroy flush list rerun why; do
+		[[ $(complete_words bdus "$name" '') == /dev/bdus-7 ]]
+		[[ $(complete_words "bdus-$name" /dev/b) == /dev/bdus-7 ]]
+	done
+}
+
+@test "completion of rerun: a device, a driver, what that one takes" {
+	touch "$dir/some file"
+	local rerun
+	for rerun in 'bdus rerun' 'bdus rerun --force' bdus-rerun; do
+		[[ $(complete_words $rerun '') == /dev/bdus-7 ]]
+		[[ $(complete_words $rerun 7 '') == "$(drivers)" ]]
+		[[ $(complete_words $rerun 7 lo) == loop ]]
+		[[ $(complete_words $rerun 7 loop --dir) == --direct ]]
+		[[ $(complete_words $rerun 7 loop "$dir/so") == "$dir/some file" ]]
+		[[ $(complete_words $rerun 7 loop --on-hang h) == hold ]]
+		[[ -z $(complete_words $rerun 7 loop --size '') ]]
+		[[ -z $(complete_words $rerun 7 loop --force) ]]
+	done
+	[[ $(complete_words bdus rerun --fo) == --force ]]
 }
 
 @test "the completion script is clean" {

@@ -498,14 +498,14 @@ has_given_up() {
 	start bdus loop --supervise file
 	mv file elsewhere
 	truncate -s 64M file
-	(until [[ -e done ]]; do
+	(until [[ -e finished ]]; do
 		! bdus loop elsewhere 2>>taken || touch stolen
 	done) 3>&- 4>&- &
 	for ((n = 1; n <= 5; n++)); do
 		kill_driver
 		wait_until 10 has_restarts "$n"
 	done
-	touch done
+	touch finished
 	wait
 	[[ ! -e stolen ]]
 	cmp -n 1048576 data "$dev"

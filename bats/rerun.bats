@@ -160,13 +160,13 @@ refused() {
 @test "the lock on the backing is never free" {
 	truncate -s 64M file
 	start bdus loop file
-	(until [[ -e done ]]; do
+	(until [[ -e finished ]]; do
 		! bdus loop file 2>>taken || touch stolen
 	done) 3>&- 4>&- &
 	for ((n = 1; n <= 10; n++)); do
 		bdus rerun "$id" loop file
 	done
-	touch done
+	touch finished
 	wait
 	[[ ! -e stolen ]]
 	grep -q 'file: is in use' taken

@@ -148,8 +148,7 @@ static long session_read_attributes(struct kbdus_session *session,
 	if (copy_from_user(a, u64_to_user_ptr(attach->attributes), sizeof(*a)))
 		return -EFAULT;
 	ret = kbdus_attributes_complete(a);
-	return ret ? ret :
-		     kbdus_attributes_fit(&session->dev->attributes, a);
+	return ret ? ret : kbdus_attributes_fit(&session->dev->attributes, a);
 }
 
 static long dev_offer(struct kbdus_dev *dev, struct kbdus_file *file,
@@ -400,11 +399,11 @@ static int control_flush_file(struct file *filp, fl_owner_t owner)
 	struct kbdus_session *session = READ_ONCE(file->session);
 
 	if (session && task_tgid(current) == session->tgid)
-		kbdus_session_end(session,
-				  (current->flags & PF_EXITING) ||
-						  fatal_signal_pending(current) ?
-					  KBDUS_REASON_EXITED :
-					  KBDUS_REASON_CLOSED);
+		kbdus_session_end(
+			session, (current->flags & PF_EXITING) ||
+						 fatal_signal_pending(current) ?
+					 KBDUS_REASON_EXITED :
+					 KBDUS_REASON_CLOSED);
 	return 0;
 }
 

@@ -493,8 +493,7 @@ static int dev_check_end(struct kbdus_dev *dev, u32 flags)
 		ret = 0;
 	else if (dev->candidate && !(flags & KBDUS_TERMINATE_FORCE))
 		ret = -EAGAIN;
-	else if (!kbdus_dev_driver(dev) &&
-		 !(flags & KBDUS_TERMINATE_NO_FLUSH))
+	else if (!kbdus_dev_driver(dev) && !(flags & KBDUS_TERMINATE_NO_FLUSH))
 		ret = -ENOTCONN;
 	spin_unlock(&dev->lock);
 	return ret;

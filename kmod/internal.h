@@ -4,9 +4,10 @@
  *
  * A device (struct kbdus_dev) owns its requests from the arrival of a bio to
  * its end. A session (struct kbdus_session) is one driver process attached to
- * a device; requests are lent to it and come back when it ends: of a recoverable
- * device to be lent to the next one, but not before the last thread of this one
- * is gone. The next one may be there already, as the candidate. A request is
+ * a device; requests are lent to it and come back when it ends: of a
+ * recoverable device to be lent to the next one, but not before the last thread
+ * of this one is gone. The next one may be there already, as the candidate. A
+ * request is
  *
  *   FREE -> PENDING -> DELIVERED -> FREE
  *                \        /^
@@ -424,7 +425,8 @@ int kbdus_session_take_over(struct kbdus_session *session);
 void kbdus_session_end(struct kbdus_session *session, enum kbdus_reason reason);
 
 /** kbdus_session_kill - end a session and SIGKILL its process */
-void kbdus_session_kill(struct kbdus_session *session, enum kbdus_reason reason);
+void kbdus_session_kill(struct kbdus_session *session,
+			enum kbdus_reason reason);
 
 /** kbdus_session_is_owner - is it the calling process that attached? */
 bool kbdus_session_is_owner(const struct kbdus_session *session);

@@ -489,9 +489,9 @@ struct kbdus_info {
  * finishes what it has and is flushed; then it is told to leave, and they go
  * to the new one. A driver that is lost is waited for until its last thread is
  * gone. Errors: EPERM, ENODEV (the device is gone), ESHUTDOWN (being
- * destroyed), EINTR (may be called again), ECANCELED and what the old driver's
- * flush failed with. With any of them the old driver serves on; after all but
- * EINTR this session has ended.
+ * destroyed), EBUSY (it has taken over already), EINTR (may be called again),
+ * ECANCELED and what the old driver's flush failed with. With any of them the
+ * old driver serves on; after all but EBUSY and EINTR this session has ended.
  */
 #define KBDUS_START _IO(KBDUS_IOC_MAGIC, 4)
 #define KBDUS_EXCHANGE _IOWR(KBDUS_IOC_MAGIC, 5, struct kbdus_exchange)

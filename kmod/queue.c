@@ -354,8 +354,8 @@ static void chunk_retire(struct kbdus_session *session,
 
 	rcu_read_lock();
 	spin_lock(&dev->lock);
-	was_blocked = dev->n_suspect ||
-		      dev->handover_flush.state != KBDUS_REQ_FREE;
+	was_blocked =
+		dev->n_suspect || dev->handover_flush.state != KBDUS_REQ_FREE;
 	for (i = 0; i < chunk->n_moved; i++)
 		n_free += completion_retire(dev, &chunk->completions[i],
 					    chunk->reqs[i]);
@@ -520,8 +520,8 @@ struct batch {
 static void batch_add(struct kbdus_session *session, struct batch *batch,
 		      struct kbdus_req *req)
 {
-	req->state = session->wants_get ? KBDUS_REQ_DELIVERED :
-					  KBDUS_REQ_COPYING;
+	req->state =
+		session->wants_get ? KBDUS_REQ_DELIVERED : KBDUS_REQ_COPYING;
 	req_describe(session, req, &batch->out[batch->n]);
 	batch->reqs[batch->n++] = req;
 }
@@ -535,7 +535,6 @@ static void batch_take_flush(struct kbdus_session *session, struct batch *batch)
 	if (req->state != KBDUS_REQ_PENDING)
 		return;
 	req->generation = ++dev->generation;
-	req->arrival = jiffies;
 	dev->n_lent++;
 	batch_add(session, batch, req);
 }

@@ -36,10 +36,13 @@ static bool dev_is_stuck(struct kbdus_dev *dev)
 	spin_lock(&dev->lock);
 	timeout = msecs_to_jiffies(dev->attributes.timeout_ms);
 	/* while a candidate keeps it waiting, the driver has nothing to do */
-	if (timeout && dev->n_used && dev->handover != KBDUS_HANDOVER_DONE &&
-	    time_after(jiffies, dev->last_progress + timeout))
+	if (timeout && (dev->n_used || dev->handover) &&
+	    dev->handover != KBDUS_HANDOVER_DONE &&
+	    time_after(jiffies, dev->last_progress + timeout)) {
+		is_stuck = req_is_old(&dev->handover_flush, timeout);
 		for (i = 0; i < dev->attributes.queue_depth && !is_stuck; i++)
 			is_stuck = req_is_old(&dev->reqs[i], timeout);
+	}
 	spin_unlock(&dev->lock);
 	return is_stuck;
 }
@@ -167,8 +170,7 @@ static struct kbdus_session *dev_reclaim_locked(struct kbdus_dev *dev,
 	list_for_each_entry(req, &held, link)
 		dev->n_pending++;
 	list_splice(&held, &dev->pending);
-	if (session->is_hung &&
-	    dev->attributes.on_hang == KBDUS_ON_HANG_ERROR)
+	if (session->is_hung && dev->attributes.on_hang == KBDUS_ON_HANG_ERROR)
 		dev_take_pending(dev, hung);
 	dev->session = NULL;
 	wake_up_all(&dev->handover_wait);

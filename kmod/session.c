@@ -206,8 +206,7 @@ static struct kbdus_session *dev_hand_over(struct kbdus_dev *dev)
 	dev->session = dev->candidate;
 	dev->candidate = NULL;
 	dev->handover = KBDUS_HANDOVER_NONE;
-	kbdus_attributes_take_over(&dev->attributes,
-				   &dev->session->attributes);
+	kbdus_attributes_take_over(&dev->attributes, &dev->session->attributes);
 	dev->n_sessions++;
 	dev->is_failing = false;
 	dev->last_progress = jiffies;
@@ -226,6 +225,7 @@ static void dev_send_handover_flush(struct kbdus_dev *dev)
 
 	req->steps[0] = KBDUS_OP_FLUSH;
 	req->n_steps = 1;
+	req->arrival = jiffies;
 	req->state = KBDUS_REQ_PENDING;
 	dev->handover = KBDUS_HANDOVER_FLUSH;
 	kbdus_dev_wake_worker(dev);

@@ -43,10 +43,8 @@ static ssize_t state_show(struct device *device, struct device_attribute *attr,
 			  char *buf)
 {
 	static const char *const names[] = {
-		[KBDUS_STATE_NEW] = "new",
-		[KBDUS_STATE_LIVE] = "live",
-		[KBDUS_STATE_ENDING] = "ending",
-		[KBDUS_STATE_DEAD] = "dead",
+		[KBDUS_STATE_NEW] = "new",	   [KBDUS_STATE_LIVE] = "live",
+		[KBDUS_STATE_ENDING] = "ending",   [KBDUS_STATE_DEAD] = "dead",
 		[KBDUS_STATE_WAITING] = "waiting",
 	};
 

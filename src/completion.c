@@ -28,10 +28,24 @@ static const char completion_head[] =
 	"}\n"
 	"\n";
 
+/* What precedes DRIVER is completed here; from then on it is as DRIVER's own */
+static const char completion_rerun[] =
+	"# rerun DEV DRIVER ARGUMENT...: sets name to DRIVER once it is there\n"
+	"_bdus_rerun() {\n"
+	"\tlocal word n=0\n"
+	"\tfor word in \"${COMP_WORDS[@]:$1:COMP_CWORD-$1}\"; do\n"
+	"\t\t[[ $word == -* ]] && continue\n"
+	"\t\t((++n == 2)) && name=$word && return 1\n"
+	"\tdone\n"
+	"\t((n == 1)) || return 1\n"
+	"\t_bdus_words \"$_bdus_drivers\" \"$cur\"\n"
+	"}\n"
+	"\n";
+
 static const char completion_body[] =
 	"_bdus() {\n"
 	"\tlocal name=${COMP_WORDS[0]##*/} cur=${COMP_WORDS[COMP_CWORD]}\n"
-	"\tlocal prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+	"\tlocal prev=${COMP_WORDS[COMP_CWORD-1]} first=1\n"
 	"\tCOMPREPLY=()\n"
 	"\tif [[ $name == bdus-* ]]; then\n"
 	"\t\tname=${name#bdus-}\n"
@@ -40,8 +54,9 @@ static const char completion_body[] =
 	" --list-options --install --completion --version --help\" \"$cur\"\n"
 	"\t\treturn\n"
 	"\telse\n"
-	"\t\tname=${COMP_WORDS[1]}\n"
+	"\t\tname=${COMP_WORDS[1]} first=2\n"
 	"\tfi\n"
+	"\t[[ $name == rerun ]] && _bdus_rerun \"$first\" && return\n"
 	"\t_bdus_value \"$name\" \"$prev\" \"$cur\" && return\n"
 	"\tif [[ $cur == -* ]]; then\n"
 	"\t\t_bdus_words \"$(_bdus_options \"$name\")\" \"$cur\"\n"
@@ -58,6 +73,9 @@ static void print_names(void)
 	fputs("_bdus_names='", stdout);
 	for (size_t i = 0; command_at(i, &command); i++)
 		printf("%s%s", i > 0 ? " " : "", command.name);
+	fputs("'\n_bdus_drivers='", stdout);
+	for (size_t i = 0; drivers[i] != NULL; i++)
+		printf("%s%s", i > 0 ? " " : "", drivers[i]->name);
 	fputs("'\n\n", stdout);
 }
 
@@ -145,6 +163,7 @@ void completion_bash(void)
 	print_options();
 	print_values();
 	print_operands();
+	fputs(completion_rerun, stdout);
 	fputs(completion_body, stdout);
 	fputs("complete -F _bdus bdus", stdout);
 	for (size_t i = 0; command_at(i, &command); i++)

@@ -125,7 +125,8 @@ int daemon_fork(struct daemon *daemon, int *code)
 int daemon_write_pidfile(struct daemon *daemon, const char *path)
 {
 	char text[32];
-	int length = snprintf(text, sizeof(text), "%ld\n", (long)daemon->main_pid);
+	int length =
+		snprintf(text, sizeof(text), "%ld\n", (long)daemon->main_pid);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int error;
 

@@ -228,7 +228,6 @@ static size_t dev_buffer_room(const struct kbdus_attributes *attrs, size_t page)
 	return (room + page - 1) / page * page;
 }
 
-/* Buffers, bounded whatever the driver asks for. */
 static int dev_make_buffers(struct dev *dev, bool populate)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -309,7 +308,8 @@ static void dev_bound_depth(struct dev *dev)
 	if (dev->is_rerun)
 		takeover_adopt(dev);
 	else if (!dev->driver->no_buffers &&
-	    (uint64_t)attrs->queue_depth * attrs->max_io > DEV_BUFFER_BYTES)
+		 (uint64_t)attrs->queue_depth * attrs->max_io >
+			 DEV_BUFFER_BYTES)
 		attrs->queue_depth = DEV_BUFFER_BYTES / attrs->max_io;
 	if (dev->n_workers > attrs->queue_depth)
 		dev->n_workers = attrs->queue_depth;

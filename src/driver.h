@@ -166,7 +166,8 @@ int dev_keep(struct dev *dev, int fd);
  * dev_kept - the lock that the driver before this one held
  * @dev: the device, in open
  *
- * Return: the descriptor, or -1; it is given up unless dev_keep() is told of it.
+ * Return: the descriptor, or -1; it is given up unless dev_keep() is told of
+ * it.
  */
 int dev_kept(const struct dev *dev);
 

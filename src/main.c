@@ -66,7 +66,7 @@ static int run_command(const char *name, int argc, char **argv)
 	if (!command_find(name, &command))
 		return command_unknown(name);
 	command_groups(&command, groups);
-	if (command.applet != NULL && command.applet->takes_command)
+	if (command.driver == NULL && command.applet->takes_command)
 		n = leading_options(argc, argv);
 	if (opt_wants_help(groups, n, argv)) {
 		help_command(&command);

@@ -182,7 +182,8 @@ static void options_fill_recovery(const struct options *options,
 		attrs->read_retries = (uint32_t)options->retries;
 	if (options->on_hang != UINT_MAX)
 		attrs->on_hang = options->on_hang;
-	else if (options->is_supervised && !was_supervised)
+	else if (options->is_supervised && !was_supervised &&
+		 attrs->on_hang == KBDUS_ON_HANG_ERROR)
 		attrs->on_hang = KBDUS_ON_HANG_RESTART;
 	if (options->is_supervised)
 		attrs->flags |= KBDUS_DEVICE_SUPERVISED;

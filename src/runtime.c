@@ -121,7 +121,8 @@ static int runtime_announce(struct runtime *runtime)
 	code = runtime_write_pidfile(runtime);
 	if (code == EXIT_DONE)
 		code = runtime_open_log(&runtime->opts);
-	if (code != EXIT_DONE)
+	/* there is no way back to the old driver: better without a file */
+	if (code != EXIT_DONE && !runtime->dev.is_rerun)
 		return code;
 	error = daemon_ready(&runtime->daemon, runtime->node.path, ready_fd);
 	return error == 0 ? EXIT_DONE :
@@ -284,9 +285,10 @@ static void runtime_detach(void *arg)
 {
 	struct runtime *runtime = arg;
 
+	/* its path may be relative */
+	runtime_open_log(&runtime->opts);
 	if (runtime->daemon.is_background)
 		daemon_detach();
-	runtime_open_log(&runtime->opts);
 }
 
 static int runtime_supervise(struct runtime *runtime)
@@ -363,8 +365,8 @@ static int runtime_check_content(const struct runtime *runtime, bool is_forced)
 {
 	const struct dev *dev = &runtime->dev;
 	const struct driver *old = driver_find(dev->old.attributes.driver);
-	const char *name = dev->driver->loses_content ? dev->driver->name :
-						       NULL;
+	const char *name =
+		dev->driver->loses_content ? dev->driver->name : NULL;
 
 	if (old != NULL && old->loses_content)
 		name = old->name;

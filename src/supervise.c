@@ -80,6 +80,7 @@ void supervise_ready(struct supervise *s, uint64_t id)
 {
 	ssize_t n;
 
+	prctl(PR_SET_PDEATHSIG, 0);
 	do
 		n = write(s->ready[1], &id, sizeof(id));
 	while (n < 0 && errno == EINTR);
@@ -145,7 +146,7 @@ static int supervise_plan(struct supervise *s, uint64_t completed)
 
 	s->n_fruitless = was_fine ? 0 : s->n_fruitless + 1;
 	s->completed = completed;
-	if (s->n_fruitless > SUPERVISE_MAX_FRUITLESS)
+	if (s->n_fruitless >= SUPERVISE_MAX_FRUITLESS)
 		return supervise_give_up(s);
 	if (s->n_fruitless > 0)
 		pause = (int64_t)SUPERVISE_PAUSE_MS << (s->n_fruitless - 1);

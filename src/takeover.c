@@ -16,7 +16,7 @@
 #include "msg.h"
 
 #define TAKEOVER_OP(op) (1U << (op))
-#define TAKEOVER_FLAGS                                      \
+#define TAKEOVER_FLAGS                                       \
 	(KBDUS_DEVICE_READ_ONLY | KBDUS_DEVICE_RECOVERABLE | \
 	 KBDUS_DEVICE_SUPERVISED)
 
@@ -130,10 +130,9 @@ static int takeover_check_limits(const struct dev *dev)
 		code = takeover_check_limit(dev, "discard", KBDUS_OP_DISCARD,
 					    old->max_discard, new->max_discard);
 	if (code == EXIT_DONE)
-		code = takeover_check_limit(dev, "secure erase",
-					    KBDUS_OP_SECURE_ERASE,
-					    old->max_secure_erase,
-					    new->max_secure_erase);
+		code = takeover_check_limit(
+			dev, "secure erase", KBDUS_OP_SECURE_ERASE,
+			old->max_secure_erase, new->max_secure_erase);
 	if (code != EXIT_DONE || !(old->ops & TAKEOVER_OP(KBDUS_OP_DISCARD)) ||
 	    new->discard_granularity <= old->discard_granularity)
 		return code;

@@ -38,10 +38,10 @@ struct victim {
 	const char *name; /* as it was typed */
 	uint64_t id;
 	int pid;
-	int pidfd; /* of its driver, or -1 */
+	int pidfd;  /* of its driver, or -1 */
 	int keeper; /* pidfd of the process that restarts its driver, or -1 */
 	bool is_open;
-	bool is_waiting; /* has no driver */
+	bool is_live; /* there is a driver, which was not told to leave */
 	bool is_bdus; /* its driver is of this program, and has nothing else */
 	int64_t start_ms;
 };
@@ -66,31 +66,37 @@ static unsigned int time_left(const struct teardown *teardown,
 	return left > 0 ? (unsigned int)left : 1;
 }
 
-/*
- * Finds out what kind of process the driver is: a supervised one is a child of
- * its supervisor; a program with libbdus may do other things, too.
- */
-static void victim_identify(struct victim *victim, bool is_supervised)
+/* Is it a process of this program? And which one is its parent? */
+static bool process_is_bdus(int pid, int *parent)
 {
 	char path[64], line[512], *name, *rest;
 	FILE *file;
-	int parent = 0, n;
+	size_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", victim->pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	file = fopen(path, "re");
 	if (file == NULL)
-		return;
+		return false;
 	/* pid (name) state parent; the name may hold anything */
-	n = (int)fread(line, 1, sizeof(line) - 1, file);
+	n = fread(line, 1, sizeof(line) - 1, file);
 	fclose(file);
 	line[n] = '\0';
 	name = strchr(line, '(');
 	rest = strrchr(line, ')');
-	if (name == NULL || rest == NULL)
-		return;
-	victim->is_bdus = strncmp(name, "(bdus", 5) == 0;
-	if (is_supervised && sscanf(rest, ") %*c %d", &parent) == 1 &&
-	    parent > 1)
+	return name != NULL && strncmp(name, "(bdus", 5) == 0 &&
+	       sscanf(rest, ") %*c %d", parent) == 1;
+}
+
+/*
+ * What kind of process the driver is: a supervised one is a child of its
+ * supervisor; a program with libbdus may do other things, too.
+ */
+static void victim_identify(struct victim *victim, bool is_supervised)
+{
+	int parent, none;
+
+	victim->is_bdus = process_is_bdus(victim->pid, &parent);
+	if (victim->is_bdus && is_supervised && process_is_bdus(parent, &none))
 		victim->keeper = (int)syscall(SYS_pidfd_open, parent, 0);
 }
 
@@ -103,7 +109,7 @@ static void victim_watch(const struct teardown *teardown, struct victim *victim)
 	if (ioctl(teardown->control, KBDUS_INFO, &info) != 0)
 		return;
 	victim->is_open = info.openers > 0;
-	victim->is_waiting = info.state == KBDUS_STATE_WAITING;
+	victim->is_live = info.state == KBDUS_STATE_LIVE;
 	if (info.pid <= 0 || info.pid == getpid())
 		return;
 	victim->pid = info.pid;
@@ -324,7 +330,7 @@ static int victim_wait(const struct teardown *teardown,
 /* With time taken for it: flush, tell, wait. */
 static int victim_go(struct teardown *teardown, const struct victim *victim)
 {
-	bool wants_flush = !teardown->is_unflushed && !victim->is_waiting &&
+	bool wants_flush = !teardown->is_unflushed && victim->is_live &&
 			   (!victim->is_open || teardown->is_forced);
 	int error = wants_flush ? victim_flush(teardown, victim) : 0;
 	int status;
@@ -336,7 +342,7 @@ static int victim_go(struct teardown *teardown, const struct victim *victim)
 		error = 0;
 	}
 	/* by force, one that cannot flush is as one that does not */
-	if (victim->is_waiting && teardown->is_forced)
+	if (!victim->is_live && teardown->is_forced)
 		teardown->is_unflushed = true;
 	if (error == 0)
 		error = victim_end(teardown, victim);

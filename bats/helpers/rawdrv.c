@@ -218,8 +218,7 @@ static void attach(void)
 	}
 	if (is_at("attached"))
 		die();
-	if (is_at("starting") &&
-	    pthread_create(&thread, NULL, die_soon, NULL))
+	if (is_at("starting") && pthread_create(&thread, NULL, die_soon, NULL))
 		fail("pthread_create");
 }
 

@@ -299,7 +299,8 @@ int attributes_open(struct dev *dev)
 		attributes->flags |= KBDUS_DEVICE_NO_PARTITIONS;
 	/* nobody restarts a driver of this kind */
 	attributes->flags &= ~KBDUS_DEVICE_SUPERVISED;
-	if (given->recoverable && !(attributes->flags & KBDUS_DEVICE_RECOVERABLE))
+	if (given->recoverable &&
+	    !(attributes->flags & KBDUS_DEVICE_RECOVERABLE))
 		attributes->recovery_timeout_ms = ATTRIBUTES_TIMEOUT_MS;
 	if (given->recoverable)
 		attributes->flags |= KBDUS_DEVICE_RECOVERABLE;

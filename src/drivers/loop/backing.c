@@ -179,13 +179,24 @@ static bool loop_set_lock(const struct loop *loop, int fd)
  * The lock of the driver before us, where it is on the same backing. What that
  * one was not told of the writes that were lost, its lock's descriptor is.
  */
+/*
+ * As it is: the driver that still has it may need more of it than we do, and
+ * goes on if we fail.
+ */
+static bool loop_is_locked_by(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
 static bool loop_inherit_lock(struct loop *loop, const struct dev *dev,
 			      const struct stat *st)
 {
 	int fd = dev_kept(dev), none = 0;
 
 	if (fd < 0 || !loop_is_same(fd, st) ||
-	    (S_ISREG(st->st_mode) && !loop_set_lock(loop, fd)))
+	    (S_ISREG(st->st_mode) && !loop_is_locked_by(fd)))
 		return false;
 	if (!loop->is_read_only && fdatasync(fd) != 0)
 		atomic_compare_exchange_strong(&loop->kept->sync_error, &none,
@@ -442,8 +453,7 @@ static int loop_examine(struct loop *loop, const struct dev *dev,
 	else
 		loop_fit_device_ops(loop, attrs);
 	if (!dev_is_restart(dev))
-		loop_name_backing(path, attrs->backing,
-				  sizeof(attrs->backing));
+		loop_name_backing(path, attrs->backing, sizeof(attrs->backing));
 	return EXIT_DONE;
 }
 
