@@ -260,8 +260,8 @@ is_candidate_waiting() {
 	local pids
 	pids=$(pgrep -x bdus) || return 1
 	for p in $pids; do
-		grep -q take_over "/proc/$p/wchan" && return 0
-		grep -q take_over "/proc/$p/stack" && return 0
+		grep -Eq 'session_go|take_over' "/proc/$p/wchan" && return 0
+		grep -Eq 'session_go|take_over' "/proc/$p/stack" && return 0
 	done
 	return 1
 }

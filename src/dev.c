@@ -55,7 +55,7 @@ int dev_keep(struct dev *dev, int fd)
 
 int dev_kept(const struct dev *dev)
 {
-	return dev->has_kept ? KEPT_FD : -1;
+	return dev->has_kept || dev->does_keep ? KEPT_FD : -1;
 }
 
 static void dev_set_callbacks(struct dev *dev)

@@ -163,11 +163,12 @@ bool dev_is_restart(const struct dev *dev);
 int dev_keep(struct dev *dev, int fd);
 
 /**
- * dev_kept - the lock that the driver before this one held
- * @dev: the device, in open
+ * dev_kept - the lock: in open that of the driver before this one, until
+ * dev_keep() was called
+ * @dev: the device
  *
- * Return: the descriptor, or -1; it is given up unless dev_keep() is told of
- * it.
+ * Return: the descriptor, or -1; one that dev_keep() is not told of is given up
+ * after open.
  */
 int dev_kept(const struct dev *dev);
 

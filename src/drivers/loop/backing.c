@@ -476,7 +476,10 @@ static int loop_keep_lock(struct loop *loop, struct dev *dev, const char *path)
 
 	loop->lock_fd = -1;
 	errno = -dev_keep(dev, fd);
-	return errno == 0 ? EXIT_DONE : loop_failed(path, "cannot keep locked");
+	if (errno != 0)
+		return loop_failed(path, "cannot keep locked");
+	loop->range_fd = loop->is_file ? loop->fd : dev_kept(dev);
+	return EXIT_DONE;
 }
 
 int loop_acquire(struct loop *loop, struct dev *dev, const char *path,

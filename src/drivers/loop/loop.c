@@ -220,8 +220,8 @@ static int loop_allocate(const struct io *io, int mode)
 {
 	const struct loop *loop = dev_priv(io->dev);
 
-	while (fallocate(loop->fd, mode | FALLOC_FL_KEEP_SIZE, loop_offset(io),
-			 (off_t)io->len) != 0)
+	while (fallocate(loop->range_fd, mode | FALLOC_FL_KEEP_SIZE,
+			 loop_offset(io), (off_t)io->len) != 0)
 		if (errno != EINTR)
 			return -errno;
 	return 0;
@@ -272,7 +272,7 @@ static int loop_device_range(const struct io *io, unsigned long command)
 	const struct loop *loop = dev_priv(io->dev);
 	uint64_t range[2] = { (uint64_t)loop_offset(io), io->len };
 
-	return ioctl(loop->fd, (int)command, range) == 0 ? 0 : -errno;
+	return ioctl(loop->range_fd, (int)command, range) == 0 ? 0 : -errno;
 }
 
 static void loop_discard(struct io *io)

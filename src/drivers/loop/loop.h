@@ -31,6 +31,9 @@ struct loop_kept {
  * @is_file: a regular file, else a block device
  * @kept: see there
  * @fd: the backing
+ * @range_fd: it, for what throws parts of its page cache away: of a block
+ *	device that has to be the one with the lock, or the kernel refuses
+ *	(EBUSY) where a page is in use
  * @lock_fd: it again, only for the lock: a file by a lock of the open file,
  *	a block device by O_EXCL; -1: the runtime has it (dev_keep())
  * @block: alignment that the backing asks for, bytes
@@ -46,6 +49,7 @@ struct loop {
 	bool is_file;
 	struct loop_kept *kept;
 	int fd;
+	int range_fd;
 	int lock_fd;
 	uint32_t block;
 	uint64_t size;
