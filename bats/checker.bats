@@ -49,6 +49,48 @@ checked() {
 		"$dev"
 }
 
+# start_checker: until end_checker, which says what it found
+start_checker() {
+	blockcheck run --log log --seconds 3000 --depth 16 "$dev" >run.out \
+		2>&1 3>&- 4>&- &
+	checker=$!
+	wait_until 20 is_under_load 500
+}
+
+end_checker() {
+	kill -TERM "$checker"
+	wait "$checker" || { cat run.out && return 1; }
+	grep ' 0 lost, 0 torn, 0 foreign, 0 stale, 0 misplaced, 0 client' run.out
+}
+
+@test "nothing is lost or wrong while drivers are replaced" {
+	truncate -s 64M file
+	start bdus loop file
+	start_checker
+	for ((n = 1; n <= ${BDUS_RERUNS:-20}; n++)); do
+		bdus rerun "$id" loop file >/dev/null
+	done
+	end_checker
+	[[ $(attribute restarts) == "${BDUS_RERUNS:-20}" ]]
+}
+
+@test "nothing is lost or wrong while drivers are killed" {
+	truncate -s 64M file
+	start bdus loop --supervise file
+	start_checker
+	for ((n = 1; n <= ${BDUS_RECOVERIES:-20}; n++)); do
+		wait_until 10 is_served
+		kill -9 "$(attribute pid)"
+		wait_until 10 has_had_drivers $((n + 1))
+	done
+	wait_until 10 is_served
+	(($(attribute attempts) > 0))
+	end_checker
+}
+
+is_served() { [[ $(attribute state) == live ]]; }
+has_had_drivers() { (($(attribute restarts) + 1 >= $1)); }
+
 at_rest() { [[ $(tr -s ' ' <"/sys/block/bdus-$id/inflight") == ' 0 0' ]]; }
 
 # In "good" 1 MiB after a run, by "log"; in "old" what it was half way.

@@ -537,12 +537,13 @@ static void test_ends(int fd, uint64_t id)
 static void test_unknown_commands(int fd)
 {
 	for (unsigned int nr = 10; nr < 256; nr++)
-		if (ioctl(fd, _IO(KBDUS_IOC_MAGIC, nr), 0) != -1 ||
-		    errno != ENOTTY) {
+		if (nr != _IOC_NR(KBDUS_SETTLE) &&
+		    (ioctl(fd, _IO(KBDUS_IOC_MAGIC, nr), 0) != -1 ||
+		     errno != ENOTTY)) {
 			expect(-1, 0, "command %u is not known", nr);
 			return;
 		}
-	expect(0, 0, "commands 10 to 255 are not known");
+	expect(0, 0, "commands from 10 on are not known, but SETTLE");
 	expect(ioctl(fd, _IOWR(KBDUS_IOC_MAGIC, 1, char), 0), ENOTTY,
 	       "a known command of another size");
 	expect(ioctl(fd, KBDUS_EXCHANGE, UNMAPPED), ENOTTY,
@@ -565,6 +566,98 @@ static void test_foreign(int fd, int queue)
 	waitpid(child, &status, 0);
 	errno = WEXITSTATUS(status);
 	expect(-1, EPERM, "QUEUE: another process");
+}
+
+#define CANDIDATE(field, value) \
+	SPOIL(kbdus_create, attributes.field, value, EINVAL)
+
+/* What the driver cannot do that the device promises, or is no attribute. */
+static const struct spoil candidate_cases[] = {
+	CANDIDATE(size, DEVICE_SIZE / 2),
+	CANDIDATE(size, DEVICE_SIZE * 2),
+	CANDIDATE(logical_block_size, 4096),
+	CANDIDATE(physical_block_size, 512),
+	CANDIDATE(ops, 1U << KBDUS_OP_READ),
+	CANDIDATE(ops, ((1U << KBDUS_OP_IOCTL) - 1) & ~(1U << KBDUS_OP_FLUSH)),
+	CANDIDATE(max_io, 4096),
+	CANDIDATE(queue_depth, 1),
+	CANDIDATE(max_discard, 512),
+	CANDIDATE(max_write_zeroes, 512),
+	CANDIDATE(max_secure_erase, 512),
+	CANDIDATE(discard_granularity, 4096),
+	CANDIDATE(on_hang, KBDUS_ON_HANG_HOLD),
+	CANDIDATE(recovery_timeout_ms, 1000),
+	CANDIDATE(flags, 1U << 31),
+	CANDIDATE(reserved[0], 1),
+	CANDIDATE(driver[0], 0),
+};
+
+static int candidate_attach(int fd, uint64_t id, uint64_t attributes)
+{
+	struct kbdus_attach attach = good_attach(id);
+
+	attach.attributes = attributes;
+	return ioctl(fd, KBDUS_ATTACH, &attach);
+}
+
+static void test_candidate_queue(int fd, uint64_t id)
+{
+	struct kbdus_queue_new new = { 0 };
+	struct kbdus_request none;
+	struct kbdus_completion completion = { 0 };
+	struct kbdus_exchange exchange = {
+		.requests = (uintptr_t)&none,
+		.max_requests = 1,
+		.flags = KBDUS_EXCHANGE_NOWAIT,
+	};
+	struct kbdus_terminate terminate = { .id = id };
+
+	expect(ioctl(fd, KBDUS_QUEUE, &new), 0, "candidate: QUEUE");
+	expect(ioctl(new.fd, KBDUS_EXCHANGE, &exchange), 0,
+	       "candidate: EXCHANGE");
+	expect(exchange.n_requests ? -1 : 0, 0, "candidate: gets nothing");
+	exchange.completions = (uintptr_t)&completion;
+	exchange.n_completions = 1;
+	exchange.flags = 0;
+	exchange.max_requests = 0;
+	expect(ioctl(new.fd, KBDUS_EXCHANGE, &exchange), ESTALE,
+	       "candidate: has nothing to complete");
+	expect(ioctl(fd, KBDUS_TERMINATE, &terminate), EAGAIN,
+	       "candidate: TERMINATE");
+	close(new.fd);
+}
+
+/* A process may be its own successor, as far as the module is concerned. */
+static void test_candidate(int driver, uint64_t id)
+{
+	struct kbdus_create mine;
+	uint64_t attributes = (uintptr_t)&mine.attributes;
+	int fd = control(), other = control();
+
+	expect(ioctl(driver, KBDUS_SETTLE, 0), EBUSY, "SETTLE: the driver");
+	expect(ioctl(fd, KBDUS_SETTLE, 0), ENODEV, "SETTLE: on a plain file");
+	for (size_t i = 0; i < N(candidate_cases); i++) {
+		mine = good_create();
+		spoil(&mine, &candidate_cases[i]);
+		expect(candidate_attach(fd, id, attributes), EINVAL,
+		       "candidate: %s", candidate_cases[i].name);
+	}
+	mine = good_create();
+	expect(candidate_attach(fd, id, (uintptr_t)UNMAPPED), EFAULT,
+	       "candidate: EFAULT");
+	expect(candidate_attach(fd, UINT64_MAX, attributes), ENODEV,
+	       "candidate: no such device");
+	expect(candidate_attach(driver, id, attributes), EBUSY,
+	       "candidate: on the driver's own session");
+	expect(candidate_attach(fd, id, attributes), 0, "candidate: good");
+	expect(candidate_attach(other, id, attributes), EBUSY,
+	       "candidate: a second one");
+	expect(ioctl(fd, KBDUS_SETTLE, 1), EINVAL, "SETTLE: argument");
+	test_candidate_queue(fd, id);
+	close(fd);
+	expect(candidate_attach(other, id, attributes), 0,
+	       "candidate: when the first one has gone");
+	close(other);
 }
 
 int main(void)
@@ -593,7 +686,11 @@ int main(void)
 	test_too_many_queues(fd);
 	test_exchange(queue);
 	test_foreign(fd, queue);
+	expect(candidate_attach(control(), create.id,
+				(uintptr_t)&create.attributes),
+	       EBUSY, "candidate: before START");
 	start(fd, queue);
+	test_candidate(fd, create.id);
 	test_ends(fd, create.id);
 	test_completions(queue, create.id);
 	printf("1..%u\n", n_tests);
