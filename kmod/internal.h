@@ -441,8 +441,9 @@ bool kbdus_session_is_lost(const struct kbdus_session *session);
  * kbdus_session_is_gone - can the process do nothing any more?
  * @session: that has ended
  *
- * Then its last thread is past its last system call and its files are
- * released, with the asynchronous I/O (AIO) that went through them.
+ * Return: whether its last thread is past its last system call and its files
+ * are released, with the asynchronous I/O (AIO) that went through them; of one
+ * that left by itself, whether its queue files are closed.
  */
 bool kbdus_session_is_gone(const struct kbdus_session *session);
 

@@ -147,7 +147,8 @@ void *dev_kept_memory(const struct dev *dev);
  * dev_is_restart - does this driver follow one that died, with its options?
  * @dev: the device
  *
- * Then paths may mean something else by now, or nothing.
+ * Return: whether it does; then paths may mean something else by now, or
+ * nothing.
  */
 bool dev_is_restart(const struct dev *dev);
 

@@ -66,7 +66,9 @@ void options_init(struct options *options);
  * @dev: its attributes are preset when it is taken over; what was given
  *	replaces them
  *
- * Prints what is wrong. Return: an exit code.
+ * Prints what is wrong.
+ *
+ * Return: an exit code.
  */
 int options_apply(struct options *options, struct dev *dev);
 
