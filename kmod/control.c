@@ -302,7 +302,7 @@ static long control_destroy(struct kbdus_file *file, void __user *arg)
 
 static u64 dev_completed(const struct kbdus_dev *dev)
 {
-	u64 sum = 0;
+	u64 sum = dev->n_poison;
 	int op;
 
 	for (op = 0; op < KBDUS_OP_COUNT; op++)

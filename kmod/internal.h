@@ -180,6 +180,7 @@ struct kbdus_count {
  * @n_suspect: requests in use that a driver was lost with
  * @is_alone: one of them is with the driver, so nothing else may be
  * @n_redelivered: deliveries after the first one, for sysfs
+ * @n_poison: requests that were given up, since drivers die of them
  * @n_sessions: drivers attached so far
  * @last_progress: when a request was last completed, jiffies
  * @counts: by enum kbdus_op
@@ -227,6 +228,7 @@ struct kbdus_dev {
 	unsigned long settled_since;
 	unsigned long waiting_since;
 	u64 n_redelivered;
+	u64 n_poison;
 	u64 n_sessions;
 	unsigned long last_progress;
 	struct kbdus_count counts[KBDUS_OP_COUNT];

@@ -455,7 +455,8 @@ enum kbdus_reason {
  * @openers: out: how many times the disk and its partitions are open
  * @reason: out: enum kbdus_reason
  * @sessions: out: how many drivers it has had
- * @completed: out: how many requests were answered with success
+ * @completed: out: how many requests were answered with success, or given up
+ *	because drivers die of them: it grows while there is progress
  * @attributes: out
  *
  * Errors: EINVAL, ENODEV (no such device).

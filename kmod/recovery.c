@@ -125,13 +125,17 @@ static void dev_collect_held(struct kbdus_dev *dev, struct list_head *held)
 	dev->is_alone = false;
 }
 
-static void dev_take_poison(struct list_head *held, struct list_head *poison)
+static void dev_take_poison(struct kbdus_dev *dev, struct list_head *held,
+			    struct list_head *poison)
 {
 	struct kbdus_req *req, *next;
 
-	list_for_each_entry_safe(req, next, held, link)
-		if (req->deaths >= KBDUS_MAX_DEATHS)
-			list_move_tail(&req->link, poison);
+	list_for_each_entry_safe(req, next, held, link) {
+		if (req->deaths < KBDUS_MAX_DEATHS)
+			continue;
+		list_move_tail(&req->link, poison);
+		dev->n_poison++;
+	}
 }
 
 static void dev_take_pending(struct kbdus_dev *dev, struct list_head *to)
@@ -166,7 +170,7 @@ static struct kbdus_session *dev_reclaim_locked(struct kbdus_dev *dev,
 	if (dev->state != KBDUS_STATE_LIVE || dev_is_pinned(dev))
 		return NULL;
 	dev_collect_held(dev, &held);
-	dev_take_poison(&held, poison);
+	dev_take_poison(dev, &held, poison);
 	list_for_each_entry(req, &held, link)
 		dev->n_pending++;
 	list_splice(&held, &dev->pending);
