@@ -197,6 +197,14 @@ is_in_flight() { (($(attribute in_flight) > 0)); }
 	grep -q '^write 0 4096' trace
 }
 
+@test "rerun: if initialize fails, the former driver serves on" {
+	serve apidrv
+	run -1 --separate-stderr apidrv fail=initialize:28 rerun="$dev"
+	[[ $stderr == 'errno 28: '* ]]
+	[[ $(attribute pid) == "$pid" && $(attribute restarts) == 0 ]]
+	read_block status=none
+}
+
 @test "recoverable: a next driver whose initialize fails is no driver" {
 	serve apidrv recoverable=1
 	kill -KILL "$pid"

@@ -93,7 +93,8 @@ struct bdus_ctx {
  * @initialize: called first, before any request. May drop privileges: what the
  *	driver needs of kbdus is open by then. If it fails, the device does not
  *	come up and no other callback is called. In bdus_rerun() it is called
- *	when the former driver has flushed and let go of the device
+ *	when the former driver has finished and flushed; if it fails, that one
+ *	serves on
  * @on_device_available: called once clients can use the device, before
  *	daemonising, and never at the same time as another callback (so it must
  *	not wait for I/O on the device). NULL: prints the path to stdout. If it
@@ -236,9 +237,10 @@ bool bdus_run(const struct bdus_ops *ops, const struct bdus_attrs *attrs,
  *
  * What the device had must be there: its operations, size, block sizes and
  * limits; more operations are accepted and not used. The compatibility is
- * checked while the former driver, if there is one, still serves, and a failure
- * until then leaves it alone. Then that one finishes what it has, is sent a
- * flush, and is replaced: its bdus_run() returns true. Requests wait meanwhile.
+ * checked while the former driver, if there is one, still serves. Then that one
+ * finishes what it has and is sent a flush, @ops->initialize is called, and it
+ * is replaced: its bdus_run() returns true. Requests wait meanwhile. Whatever
+ * fails before leaves it serving.
  *
  * Return: as bdus_run(). errno besides: ENODEV (no such device), EBUSY (another
  * is taking it over).
