@@ -364,8 +364,7 @@ static void *work(void *arg)
 		}
 		exchange.n_completions =
 			serve(requests, exchange.n_requests, completions);
-		if (is_at("answered") && is_started && n_seen >= die_after &&
-		    exchange.n_completions > 1)
+		if (is_at("answered") && is_started && n_seen >= die_after)
 			answer_half(queue, &exchange);
 	} while (!(exchange.flags & KBDUS_EXCHANGE_TERMINATE));
 	return NULL;
