@@ -319,14 +319,14 @@ static int loop_inspect(struct loop *loop, const struct dev *dev,
 	code = loop_check_type(path, st.st_mode);
 	if (code != EXIT_DONE)
 		return code;
-	/* the kernel's loop devices heed neither locks nor O_EXCL */
-	if (backing_kernel_user(&st, user, sizeof(user)))
-		return loop_in_use(path, user);
 	if (!loop_inherit_lock(loop, dev, &st)) {
 		code = loop_lock(loop, path, &st);
 		if (code != EXIT_DONE)
 			return code;
 	}
+	/* the kernel's loop devices heed neither locks nor O_EXCL */
+	if (backing_kernel_user(&st, user, sizeof(user)))
+		return loop_in_use(path, user);
 	if (S_ISBLK(st.st_mode))
 		return loop_inspect_device(loop, path, attrs, st.st_rdev);
 	return loop_inspect_file(loop, path, attrs, &st);
