@@ -25,10 +25,12 @@ clients_have_ended() {
 	done
 }
 
+# What a client notices starts when the driver is dead, however long it took to
+# get there.
 device_ends() {
+	wait_until 30 has_ended "$pid"
 	wait_until 5 clients_have_ended
 	wait_until 5 is_gone "$dev"
-	wait_until 5 has_ended "$pid"
 	wait_until 5 unload
 	modprobe kbdus
 }
