@@ -445,7 +445,7 @@ bool kbdus_session_is_lost(const struct kbdus_session *session);
  *
  * Return: whether its last thread is past its last system call and its files
  * are released, with the asynchronous I/O (AIO) that went through them; of one
- * that left by itself, whether its queue files are closed.
+ * that left by itself, it is enough that its queue files are closed.
  */
 bool kbdus_session_is_gone(const struct kbdus_session *session);
 

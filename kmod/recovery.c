@@ -220,7 +220,10 @@ static void dev_take_delivered(struct kbdus_dev *dev, struct list_head *to)
 	}
 }
 
-/* For too long: what waits fails, and what comes fails at once. */
+/*
+ * For too long: what waits fails, and what comes fails at once. Again and
+ * again, since what was being copied comes back to the list later.
+ */
 static void dev_check_wait(struct kbdus_dev *dev)
 {
 	unsigned long timeout;
@@ -229,7 +232,7 @@ static void dev_check_wait(struct kbdus_dev *dev)
 	spin_lock(&dev->lock);
 	timeout = msecs_to_jiffies(dev->attributes.recovery_timeout_ms);
 	if (dev->state == KBDUS_STATE_LIVE && !kbdus_dev_driver(dev) &&
-	    !dev->is_failing && !dev_waits_without_limit(dev) &&
+	    !dev_waits_without_limit(dev) &&
 	    time_after(jiffies, dev->waiting_since + timeout)) {
 		dev->is_failing = true;
 		dev_take_delivered(dev, &overdue);

@@ -96,8 +96,8 @@ bool kbdus_session_is_gone(const struct kbdus_session *session)
 	struct task_struct *task;
 	bool is_gone = true;
 
-	if (session->has_left)
-		return !atomic_read(&session->n_queues);
+	if (session->has_left && !atomic_read(&session->n_queues))
+		return true;
 	rcu_read_lock();
 	task = pid_task(session->tgid, PIDTYPE_TGID);
 	/* a task gets its exit_state after its files and memory are released */
