@@ -479,6 +479,24 @@ has_given_up() {
 	wait "$supervisor"
 }
 
+# Its driver has been replaced, and the next one is dead too, before it looks.
+@test "a supervisor restarts no driver that somebody has replaced" {
+	truncate -s 64M file other
+	start bdus loop --supervise file
+	supervisor=$(parent_of "$pid")
+	kill -STOP "$supervisor"
+	bdus rerun "$id" loop other
+	kill -9 "$(parent_of "$(attribute pid)")"
+	kill_driver
+	wait_until 5 is_in_state waiting
+	kill -CONT "$supervisor"
+	wait_until 5 has_ended "$supervisor"
+	is_in_state waiting
+	[[ $(attribute backing) == */other ]]
+	bdus rerun "$id" loop other
+	read_block 0
+}
+
 @test "the driver survives its supervisor" {
 	truncate -s 64M file
 	start bdus loop --supervise file

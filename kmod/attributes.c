@@ -193,6 +193,7 @@ void kbdus_attributes_take_over(struct kbdus_attributes *a,
 	a->recovery_timeout_ms = b->recovery_timeout_ms;
 	a->on_hang = b->on_hang;
 	a->read_retries = b->read_retries;
+	a->owner = b->owner;
 	a->flags &= ~TAKEN_OVER_FLAGS;
 	a->flags |= b->flags & TAKEN_OVER_FLAGS;
 }

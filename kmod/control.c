@@ -167,7 +167,8 @@ static long dev_offer(struct kbdus_dev *dev, struct kbdus_file *file,
 	session_fill(session, attach);
 	ret = session_read_attributes(session, attach);
 	if (!ret)
-		ret = kbdus_session_offer(session);
+		ret = kbdus_session_offer(
+			session, attach->flags & KBDUS_ATTACH_SAME_OWNER);
 	if (ret)
 		kbdus_session_put(session);
 	else
@@ -203,7 +204,8 @@ static long control_attach(struct kbdus_file *file, void __user *arg)
 		return -EFAULT;
 	if (attach.abi != KBDUS_ABI)
 		return -EPROTO;
-	if (attach.flags & ~KBDUS_ATTACH_GET || attach.reserved)
+	if (attach.flags & ~(KBDUS_ATTACH_GET | KBDUS_ATTACH_SAME_OWNER) ||
+	    attach.reserved)
 		return -EINVAL;
 	mutex_lock(&file->lock);
 	ret = attach.attributes ? file_offer(file, &attach) :

@@ -406,10 +406,11 @@ int kbdus_session_attach(struct kbdus_session *session);
 /**
  * kbdus_session_offer - make a session the candidate of a device
  * @session: with buffers and attributes filled in, and checked
+ * @same_owner: only if its owner is the last driver's
  *
- * Return: 0, -ENODEV, -EBUSY, -ESHUTDOWN (see KBDUS_ATTACH).
+ * Return: 0, -ENODEV, -EBUSY, -ESHUTDOWN, -ESTALE (see KBDUS_ATTACH).
  */
-int kbdus_session_offer(struct kbdus_session *session);
+int kbdus_session_offer(struct kbdus_session *session, bool same_owner);
 
 /** kbdus_session_settle - KBDUS_SETTLE */
 int kbdus_session_settle(struct kbdus_session *session);

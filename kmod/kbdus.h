@@ -269,6 +269,8 @@ enum kbdus_on_hang {
  * @on_hang: enum kbdus_on_hang
  * @read_retries: how often a read that failed with EIO is sent again, up to
  *	%KBDUS_MAX_RETRIES
+ * @owner: a number of whoever starts the drivers, to know its own again; 0:
+ *none
  * @reserved: 0
  * @driver: name of the driver, printable ASCII, NUL-terminated
  * @backing: what is behind it, for people; NUL-terminated, may be empty
@@ -289,7 +291,8 @@ struct kbdus_attributes {
 	__u32 recovery_timeout_ms;
 	__u32 on_hang;
 	__u32 read_retries;
-	__u64 reserved[3];
+	__u64 owner;
+	__u64 reserved[2];
 	char driver[KBDUS_NAME_SIZE];
 	char backing[KBDUS_BACKING_SIZE];
 };
@@ -331,6 +334,12 @@ struct kbdus_create {
  * for it (%KBDUS_HOW_GET), or takes a write's with %KBDUS_HOW_ADDR.
  */
 #define KBDUS_ATTACH_GET (1U << 0)
+/**
+ * KBDUS_ATTACH_SAME_OWNER - of a candidate: only if its owner is that of the
+ * last driver. Who restarts drivers must not replace what somebody else has
+ * put in their place.
+ */
+#define KBDUS_ATTACH_SAME_OWNER (1U << 1)
 
 /**
  * struct kbdus_attach - argument of KBDUS_ATTACH
@@ -354,12 +363,13 @@ struct kbdus_create {
  * A candidate must be able to do all that the device promises its clients:
  * same size and block sizes, at least its operations (what it has
  * beyond them is not used), limits, and queue depth; else EINVAL. Once it has
- * taken over, driver, backing, both timeouts, on_hang, read_retries and the
- * flags RECOVERABLE and SUPERVISED are the candidate's; the rest stays.
+ * taken over, driver, backing, owner, both timeouts, on_hang, read_retries and
+ * the flags RECOVERABLE and SUPERVISED are the candidate's; the rest stays.
  *
  * Errors: EPROTO, EINVAL, EFAULT, ENODEV (no such device, or not this file's),
  * EBUSY (it has a driver, or is being taken over already, or not started yet),
- * ESHUTDOWN (it is being destroyed), ENOMEM.
+ * ESHUTDOWN (it is being destroyed), ESTALE (%KBDUS_ATTACH_SAME_OWNER, and it
+ *is another one), ENOMEM.
  */
 struct kbdus_attach {
 	__u32 abi;

@@ -151,7 +151,7 @@ int kbdus_session_attach(struct kbdus_session *session)
 	return ret;
 }
 
-int kbdus_session_offer(struct kbdus_session *session)
+int kbdus_session_offer(struct kbdus_session *session, bool same_owner)
 {
 	struct kbdus_dev *dev = session->dev;
 	int ret = 0;
@@ -163,6 +163,9 @@ int kbdus_session_offer(struct kbdus_session *session)
 		ret = -ESHUTDOWN;
 	} else if (!dev->is_started || dev->candidate) {
 		ret = -EBUSY;
+	} else if (same_owner &&
+		   dev->attributes.owner != session->attributes.owner) {
+		ret = -ESTALE;
 	} else {
 		kref_get(&session->ref);
 		dev->candidate = session;

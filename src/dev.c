@@ -272,7 +272,8 @@ static int dev_become_driver(struct dev *dev)
 {
 	struct kbdus_attach attach = {
 		.abi = KBDUS_ABI,
-		.flags = dev->buffers == NULL ? KBDUS_ATTACH_GET : 0,
+		.flags = (dev->buffers == NULL ? KBDUS_ATTACH_GET : 0) |
+			 (dev->is_restart ? KBDUS_ATTACH_SAME_OWNER : 0),
 		.id = dev->id,
 		.buffers = (uintptr_t)dev->buffers,
 		.buffer_size = dev->buffer_size,

@@ -256,6 +256,7 @@ static int runtime_run_supervised(void *arg)
 {
 	struct runtime *runtime = arg;
 
+	runtime->dev.attrs.owner = runtime->supervise.owner;
 	if (runtime->supervise.is_restart) {
 		runtime->dev.is_rerun = true;
 		runtime->dev.is_restart = true;

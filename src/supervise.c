@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -137,6 +138,15 @@ static int supervise_give_up(const struct supervise *s)
 	return EXIT_FAILED;
 }
 
+/* Nobody can flush it now, so it is not ended. */
+static int supervise_left_waiting(const struct supervise *s)
+{
+	msg_error("bdus-%" PRIu64 ": told to end it, but it has no driver that "
+		  "could write out and flush; it waits for one",
+		  s->id);
+	return EXIT_FAILED;
+}
+
 /* Return: -1: the driver is to be restarted at restart_ms; else exit code. */
 static int supervise_plan(struct supervise *s, uint64_t completed)
 {
@@ -164,13 +174,13 @@ static int supervise_buried(struct supervise *s, int status)
 		return supervise_failed(status);
 	if (ioctl(s->control, KBDUS_INFO, &info) != 0)
 		return supervise_status(status);
+	if (info.attributes.owner != s->owner)
+		return EXIT_DONE;
 	if (info.state != KBDUS_STATE_WAITING)
-		return info.state == KBDUS_STATE_LIVE ?
-			       EXIT_DONE :
-			       supervise_status(status);
+		return supervise_status(status);
 	supervise_tell_death(s, status);
 	if (s->is_stopping)
-		return EXIT_FAILED;
+		return supervise_left_waiting(s);
 	return supervise_plan(s, info.completed);
 }
 
@@ -196,7 +206,7 @@ static int supervise_signal(struct supervise *s)
 		return supervise_child(s);
 	s->is_stopping = true;
 	if (s->pid < 0)
-		return EXIT_FAILED;
+		return supervise_left_waiting(s);
 	kill(s->pid, SIGTERM);
 	return -1;
 }
@@ -221,7 +231,7 @@ static int supervise_wait(struct supervise *s)
 	return fds[0].revents ? supervise_signal(s) : -1;
 }
 
-/* A device that was destroyed, or got another driver, while we paused. */
+/* Unless the device was destroyed, or got another driver, while we paused. */
 static int supervise_restart(struct supervise *s)
 {
 	struct kbdus_info info = { .id = s->id };
@@ -229,7 +239,8 @@ static int supervise_restart(struct supervise *s)
 
 	if (ioctl(s->control, KBDUS_INFO, &info) != 0)
 		return EXIT_FAILED;
-	if (info.state != KBDUS_STATE_WAITING)
+	if (info.attributes.owner != s->owner ||
+	    info.state != KBDUS_STATE_WAITING)
 		return EXIT_DONE;
 	error = supervise_start(s);
 	if (error == 0)
@@ -252,10 +263,21 @@ static int supervise_loop(struct supervise *s)
 	return code;
 }
 
+/* For as long as the machine runs, nobody else has this number. */
+static int supervise_make_owner(struct supervise *s)
+{
+	return getrandom(&s->owner, sizeof(s->owner), 0) == sizeof(s->owner) ?
+		       0 :
+		       -errno;
+}
+
 static int supervise_prepare(struct supervise *s)
 {
 	sigset_t set;
+	int error = supervise_make_owner(s);
 
+	if (error != 0)
+		return error;
 	s->control = -1;
 	s->pid = -1;
 	signal(SIGHUP, SIG_IGN);

@@ -24,6 +24,7 @@
  * @arg: of all three
  * @is_restart: in @run: the device exists
  * @id: of the device; in @run of a restart
+ * @owner: by which the device knows its drivers (struct kbdus_attributes)
  *
  * The rest is its own:
  * @ready: pipe on which a driver sends the device's id
@@ -43,6 +44,7 @@ struct supervise {
 	void *arg;
 	bool is_restart;
 	uint64_t id;
+	uint64_t owner;
 
 	int ready[2];
 	int control;

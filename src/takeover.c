@@ -189,6 +189,11 @@ void takeover_explain(const struct dev *dev, int error)
 	case -ESHUTDOWN:
 		msg_error("bdus-%" PRIu64 ": it is being destroyed", dev->id);
 		break;
+	case -ESTALE:
+		msg_error("bdus-%" PRIu64 ": somebody else has given it "
+			  "another driver",
+			  dev->id);
+		break;
 	case -ECANCELED:
 		msg_error("bdus-%" PRIu64 ": destroyed by force, or overtaken",
 			  dev->id);

@@ -152,7 +152,7 @@ static const struct spoil create_cases[] = {
 	SPOIL(kbdus_create, attributes.read_retries, KBDUS_MAX_RETRIES + 1,
 	      EINVAL),
 	SPOIL(kbdus_create, attributes.reserved[0], 1, EINVAL),
-	SPOIL(kbdus_create, attributes.reserved[2], 1, EINVAL),
+	SPOIL(kbdus_create, attributes.reserved[1], 1, EINVAL),
 	SPOIL(kbdus_create, attributes.driver[0], 0, EINVAL),
 	SPOIL(kbdus_create, attributes.driver[31], 'x', EINVAL),
 	SPOIL(kbdus_create, attributes.backing[255], 'x', EINVAL),
@@ -219,7 +219,7 @@ static struct kbdus_attach good_attach(uint64_t id)
 static const struct spoil attach_cases[] = {
 	SPOIL(kbdus_attach, abi, 0, EPROTO),
 	SPOIL(kbdus_attach, abi, KBDUS_ABI + 1, EPROTO),
-	SPOIL(kbdus_attach, flags, 2, EINVAL),
+	SPOIL(kbdus_attach, flags, 4, EINVAL),
 	SPOIL(kbdus_attach, flags, UINT32_MAX, EINVAL),
 	SPOIL(kbdus_attach, id, UINT64_MAX, ENODEV),
 	SPOIL(kbdus_attach, buffers, 0, EINVAL),
@@ -600,6 +600,19 @@ static int candidate_attach(int fd, uint64_t id, uint64_t attributes)
 	return ioctl(fd, KBDUS_ATTACH, &attach);
 }
 
+/* Somebody else's driver serves. */
+static void test_candidate_owner(int fd, uint64_t id)
+{
+	struct kbdus_create mine = good_create();
+	struct kbdus_attach attach = good_attach(id);
+
+	mine.attributes.owner = 1;
+	attach.flags = KBDUS_ATTACH_SAME_OWNER;
+	attach.attributes = (uintptr_t)&mine.attributes;
+	expect(ioctl(fd, KBDUS_ATTACH, &attach), ESTALE,
+	       "candidate: of another owner");
+}
+
 static void test_candidate_queue(int fd, uint64_t id)
 {
 	struct kbdus_queue_new new = { 0 };
@@ -649,6 +662,7 @@ static void test_candidate(int driver, uint64_t id)
 	       "candidate: no such device");
 	expect(candidate_attach(driver, id, attributes), EBUSY,
 	       "candidate: on the driver's own session");
+	test_candidate_owner(fd, id);
 	expect(candidate_attach(fd, id, attributes), 0, "candidate: good");
 	expect(candidate_attach(other, id, attributes), EBUSY,
 	       "candidate: a second one");
