@@ -532,6 +532,14 @@ has_given_up() {
 @test "a driver that cannot start is reported, and nothing is left" {
 	run -1 --separate-stderr bdus loop --supervise no/such
 	[[ $stderr == *'no/such: cannot open'* ]]
+	truncate -s 64M file
+	# these fail when the disk is there already
+	for how in --recoverable --supervise; do
+		run -1 --separate-stderr bdus loop $how --log no/such/log file
+		[[ $stderr == *'no/such/log: cannot open'* ]]
+		wait_until 5 no_device
+		wait_until 5 no_driver
+	done
 	run -2 --separate-stderr bdus ram --supervise --size 64M
 	[[ $stderr == *'lost with its driver'* ]]
 	run -2 --separate-stderr bdus ram --recoverable --size 64M

@@ -266,6 +266,19 @@ is_candidate_waiting() {
 	return 1
 }
 
+@test "once it has taken over, nothing that goes wrong ends the device" {
+	truncate -s 64M file
+	start bdus loop file
+	for how in '--pidfile no/such/pid' '--log no/such/log'; do
+		# shellcheck disable=SC2086 # two words
+		run -0 --separate-stderr bdus rerun "$id" loop $how file
+		[[ $stderr == *no/such/* && $output == "$dev" ]]
+	done
+	has_restarts 2
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+	[[ $(pgrep -xc bdus) == 1 ]]
+}
+
 @test "two reruns at once: one wins, the other is told" {
 	truncate -s 64M file
 	start_raw --file file --at ignore-flush --recovery 30000

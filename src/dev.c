@@ -397,11 +397,20 @@ int dev_start(struct dev *dev)
 	return error;
 }
 
-void dev_abandon(struct dev *dev)
+void dev_leave(struct dev *dev)
 {
 	atomic_store(&dev->is_lost, true);
 	close(dev->session);
 	dev->session = -1;
+}
+
+void dev_abandon(struct dev *dev)
+{
+	/* refused where it was not started: then it goes with the session */
+	if (!dev->is_rerun)
+		dev_terminate(dev,
+			      KBDUS_TERMINATE_FORCE | KBDUS_TERMINATE_NO_FLUSH);
+	dev_leave(dev);
 }
 
 int dev_terminate(struct dev *dev, unsigned int flags)

@@ -181,10 +181,18 @@ int dev_settle(struct dev *dev);
 int dev_terminate(struct dev *dev, unsigned int flags);
 
 /**
- * dev_abandon - end the device at once; its requests fail, its workers leave
+ * dev_leave - end the session at once; its workers leave
  * @dev: attached
  *
- * For a device that did not come up; after it dev_close() and dev_detach().
+ * What becomes of the device is as if the driver had died.
+ */
+void dev_leave(struct dev *dev);
+
+/**
+ * dev_abandon - as dev_leave(), for a driver that did not come up
+ * @dev: attached
+ *
+ * A new device goes, recoverable or not. After it dev_close() and dev_detach().
  */
 void dev_abandon(struct dev *dev);
 

@@ -40,6 +40,7 @@ struct runtime {
 	struct stop stop;
 	struct node node;
 	struct supervise supervise;
+	bool has_taken_over;
 	int lock_error;
 	char who[64];
 };
@@ -111,7 +112,7 @@ static int runtime_announce(struct runtime *runtime)
 	int code, error;
 
 	error = node_wait(&runtime->node, runtime->dev.id);
-	if (error != 0) {
+	if (error != 0 && !runtime->dev.is_rerun) {
 		msg_error("%s: does not come up: %s", runtime->node.path,
 			  strerror(-error));
 		return EXIT_FAILED;
@@ -121,12 +122,12 @@ static int runtime_announce(struct runtime *runtime)
 	code = runtime_write_pidfile(runtime);
 	if (code == EXIT_DONE)
 		code = runtime_open_log(&runtime->opts);
-	/* there is no way back to the old driver: better without a file */
 	if (code != EXIT_DONE && !runtime->dev.is_rerun)
 		return code;
 	error = daemon_ready(&runtime->daemon, runtime->node.path, ready_fd);
-	return error == 0 ? EXIT_DONE :
-			    runtime_failed("cannot announce the device", error);
+	if (error == 0)
+		return EXIT_DONE;
+	return runtime_failed("cannot announce the device", error);
 }
 
 /* A new device: it is ours as soon as it is there. */
@@ -144,19 +145,22 @@ static int runtime_start_new(struct runtime *runtime)
 }
 
 /*
- * The device of another driver. Until it is ours, signals do to this process
- * what they do to any; the other driver then serves on.
+ * The device of another driver. Until it is ours, a signal, or the end of who
+ * waits for us, is the end of the attempt, and the other driver serves on.
+ * From then on it would be the end of the device.
  */
 static int runtime_start_over(struct runtime *runtime)
 {
 	struct dev *dev = &runtime->dev;
 	int error;
 
-	stop_unblock_signals();
+	stop_catch_signals();
 	do
 		error = dev_start(dev);
-	while (error == -EINTR);
+	while (error == -EINTR && !stop_was_caught());
+	prctl(PR_SET_PDEATHSIG, 0);
 	stop_block_signals();
+	runtime->has_taken_over = error == 0;
 	if (error != 0) {
 		takeover_explain(dev, error);
 		return error == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
@@ -177,6 +181,9 @@ static int runtime_bring_up(struct runtime *runtime)
 				       runtime_start_new(runtime);
 	if (code == EXIT_DONE && !runtime->supervise.is_restart)
 		code = runtime_announce(runtime);
+	/* there is no way back: the old driver is gone, the device in use */
+	if (runtime->has_taken_over)
+		code = EXIT_DONE;
 	if (code == EXIT_DONE && runtime->opts.is_supervised)
 		supervise_ready(&runtime->supervise, runtime->dev.id);
 	return code;
@@ -319,6 +326,9 @@ static int runtime_supervise(struct runtime *runtime)
 static int runtime_begin(struct runtime *runtime)
 {
 	runtime->daemon.main_pid = getpid();
+	/* Ctrl-C is for who waits for us: see runtime_start_over() */
+	if (runtime->dev.is_rerun && runtime->daemon.is_background)
+		setsid();
 	if (runtime->opts.is_supervised)
 		return runtime_supervise(runtime);
 	return runtime_run(runtime);

@@ -34,14 +34,35 @@ void stop_block_signals(void)
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
-void stop_unblock_signals(void)
+static volatile sig_atomic_t stop_is_caught;
+
+static void stop_catch(int sig)
 {
+	(void)sig;
+	stop_is_caught = true;
+}
+
+static void stop_our_signals(sigset_t *ours)
+{
+	sigemptyset(ours);
+	sigaddset(ours, SIGTERM);
+	sigaddset(ours, SIGINT);
+}
+
+void stop_catch_signals(void)
+{
+	const struct sigaction action = { .sa_handler = stop_catch };
 	sigset_t ours;
 
-	sigemptyset(&ours);
-	sigaddset(&ours, SIGTERM);
-	sigaddset(&ours, SIGINT);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	stop_our_signals(&ours);
 	pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+}
+
+bool stop_was_caught(void)
+{
+	return stop_is_caught;
 }
 
 /* Does sysfs know this number as the device or one of its partitions? */
@@ -213,9 +234,7 @@ static void *stop_main(void *arg)
 	sigset_t ours;
 	int sig;
 
-	sigemptyset(&ours);
-	sigaddset(&ours, SIGTERM);
-	sigaddset(&ours, SIGINT);
+	stop_our_signals(&ours);
 	/* all other signals do what they do by default, here */
 	pthread_sigmask(SIG_SETMASK, &ours, NULL);
 	while (sigwait(&ours, &sig) != 0)

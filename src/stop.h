@@ -37,8 +37,11 @@ struct stop {
  */
 void stop_block_signals(void);
 
-/** stop_unblock_signals - SIGTERM and SIGINT end this process again. */
-void stop_unblock_signals(void);
+/** stop_catch_signals - SIGTERM and SIGINT only interrupt what it waits for. */
+void stop_catch_signals(void);
+
+/** stop_was_caught - has one come since then? */
+bool stop_was_caught(void);
 
 /** stop_start - start the thread. Return: 0 or -errno. */
 int stop_start(struct stop *stop, struct dev *dev);

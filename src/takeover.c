@@ -189,6 +189,10 @@ void takeover_explain(const struct dev *dev, int error)
 	case -ESHUTDOWN:
 		msg_error("bdus-%" PRIu64 ": it is being destroyed", dev->id);
 		break;
+	case -EINTR:
+		msg_error("bdus-%" PRIu64 ": interrupted; its driver serves on",
+			  dev->id);
+		break;
 	case -ESTALE:
 		msg_error("bdus-%" PRIu64 ": somebody else has given it "
 			  "another driver",

@@ -69,7 +69,7 @@ void api_log_io(const struct io *io, const char *callback)
 static void api_abort(struct api *api)
 {
 	if (!atomic_exchange(&api->was_aborted, true))
-		dev_abandon(&api->dev);
+		dev_leave(&api->dev);
 }
 
 /* An aborted request is not answered: it ends with the session. */
