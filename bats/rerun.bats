@@ -172,6 +172,14 @@ refused() {
 	grep -q 'file: is in use' taken
 }
 
+@test "a rerun that is refused leaves the lock as it was" {
+	truncate -s 64M file
+	start bdus loop file
+	refused "may use write" 1 bdus rerun "$id" loop --read-only file
+	# one that only reads could share a lock for reading
+	run -5 bdus loop --read-only file
+}
+
 @test "time-outs and recovery persist unless given anew" {
 	truncate -s 64M file
 	start bdus loop --recoverable --recovery-timeout 77 --timeout 55 file

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "kept.h"
 #include "msg.h"
 
 #define OPTIONS_MAX_BLOCK 65536
@@ -115,6 +116,10 @@ static int options_check_ready_fd(const struct options *options)
 		return EXIT_DONE;
 	if (fcntl(fd, F_GETFD) < 0) {
 		msg_error("--ready-fd: descriptor %d is not open", fd);
+		return EXIT_USAGE;
+	}
+	if (fd == KEPT_FD) {
+		msg_error("--ready-fd: descriptor %d is for bdus itself", fd);
 		return EXIT_USAGE;
 	}
 	fcntl(fd, F_SETFD, FD_CLOEXEC);

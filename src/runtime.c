@@ -397,7 +397,11 @@ static int runtime_start(struct runtime *runtime, int argc, char **argv)
 	if (error != 0)
 		return runtime_failed("cannot start", error);
 	code = runtime_parse(runtime, argc, argv);
-	return code == EXIT_DONE ? runtime_go(runtime) : code;
+	if (code != EXIT_DONE)
+		return code;
+	/* whatever the caller had there is no lock of a driver before us */
+	close(KEPT_FD);
+	return runtime_go(runtime);
 }
 
 int runtime_main(const struct driver *driver, int argc, char **argv)

@@ -175,28 +175,35 @@ static bool loop_set_lock(const struct loop *loop, int fd)
 	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
+/* Does somebody with another open file than this one hold a lock? */
+static bool loop_is_locked_for(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
+/*
+ * Does a descriptor have the one lock that there is? It is left as it is: the
+ * driver that still has it may need more of it than we do, and goes on if we
+ * fail.
+ */
+static bool loop_is_lock(const struct loop *loop, int fd)
+{
+	return loop_is_locked_for(loop->fd) && !loop_is_locked_for(fd);
+}
+
 /*
  * The lock of the driver before us, where it is on the same backing. What that
  * one was not told of the writes that were lost, its lock's descriptor is.
  */
-/*
- * As it is: the driver that still has it may need more of it than we do, and
- * goes on if we fail.
- */
-static bool loop_is_locked_by(int fd)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
-}
-
 static bool loop_inherit_lock(struct loop *loop, const struct dev *dev,
 			      const struct stat *st)
 {
 	int fd = dev_kept(dev), none = 0;
 
 	if (fd < 0 || !loop_is_same(fd, st) ||
-	    (S_ISREG(st->st_mode) && !loop_is_locked_by(fd)))
+	    (S_ISREG(st->st_mode) && !loop_is_lock(loop, fd)))
 		return false;
 	if (!loop->is_read_only && fdatasync(fd) != 0)
 		atomic_compare_exchange_strong(&loop->kept->sync_error, &none,
