@@ -16,8 +16,10 @@ VERSION := 0.1.0
 API_VERSION := 0.1.2
 
 CFLAGS ?= -O2 -g
-DRIVERS ?= $(sort $(notdir $(basename $(wildcard src/drivers/*.c)) \
-	$(patsubst %/,%,$(wildcard src/drivers/*/))))
+# A driver is src/drivers/NAME.c, or src/drivers/NAME/NAME.c and its rooms.
+DRIVERS ?= $(sort $(basename $(notdir $(wildcard src/drivers/*.c)) \
+	$(foreach d,$(notdir $(wildcard src/drivers/*)), \
+	$(notdir $(wildcard src/drivers/$d/$d.c)))))
 APPLETS := $(sort $(notdir $(basename $(wildcard src/applets/*.c))))
 KERNELS ?= $(patsubst /lib/modules/%/build,%, \
 	$(wildcard /lib/modules/6.1.*/build /lib/modules/6.12.*/build))
