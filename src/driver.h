@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "applet.h"
 #include "kbdus.h"
 #include "opt.h"
 
@@ -70,6 +71,9 @@ void io_done_zero(struct io *io);
  * @operands: synopsis of what follows the options, e.g. "FILE|DEVICE", or ""
  * @n_operands: how many operands it takes (a usage error otherwise)
  * @opts: its options, or NULL
+ * @actions: what can be done to its FILE|DEVICE beside serving it, ended by
+ *	NULL; or NULL. "bdus NAME ACTION ..." runs one, "bdus NAME open ..." is
+ *	then the same as "bdus NAME ..."
  * @priv_size: size of its private structure, which @opts fills
  * @kept_size: size of the memory of dev_kept_memory()
  * @loses_content: its disk is empty when another process serves it
@@ -98,6 +102,7 @@ struct driver {
 	const char *operands;
 	int n_operands;
 	const struct opt *opts;
+	const struct applet *const *actions;
 	size_t priv_size;
 	size_t kept_size;
 	bool loses_content;
