@@ -463,7 +463,7 @@ page_options() {
 # The section of a command's own options: those of an action have their own.
 options_section() {
 	case $1 in
-	*/*) tr a-z A-Z <<<"OPTIONS OF ${1#*/}" ;;
+	*/*) tr '[:lower:]' '[:upper:]' <<<"OPTIONS OF ${1#*/}" ;;
 	*) echo OPTIONS ;;
 	esac
 }
