@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compress/check.h - does what a volume says of itself agree?
+ */
+#ifndef BDUS_COMPRESS_CHECK_H
+#define BDUS_COMPRESS_CHECK_H
+
+#include "engine.h"
+
+/**
+ * struct check - what was found
+ * @n_mapped: blocks with data
+ * @n_zero: blocks that are zero by a record
+ * @n_bad: blocks whose data was lost before
+ * @n_pages_lost: pages of the map that cannot be read
+ * @n_records_lost: records that cannot be read, of those that were looked at
+ * @n_blocks_lost: blocks in these
+ * @n_segments_wrong: segments that the map counts otherwise
+ * @n_free_used: free segments that the map refers to
+ * @is_count_wrong: the volume's own counts are not these
+ */
+struct check {
+	uint64_t n_mapped;
+	uint64_t n_zero;
+	uint64_t n_bad;
+	uint64_t n_pages_lost;
+	uint64_t n_records_lost;
+	uint64_t n_blocks_lost;
+	uint64_t n_segments_wrong;
+	uint64_t n_free_used;
+	bool is_count_wrong;
+};
+
+/**
+ * check_volume - look at all of the map, and at the data if wanted
+ * @engine: opened, idle
+ * @verify_data: read every record that a block is in
+ * @check: filled in
+ *
+ * Return: 0 (see @check) or -ENOMEM.
+ */
+int check_volume(struct engine *engine, bool verify_data, struct check *check);
+
+/** check_is_clean - is nothing wrong? */
+bool check_is_clean(const struct check *check);
+
+#endif /* BDUS_COMPRESS_CHECK_H */

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compress/codec.h - packing and unpacking of records' payloads: contexts and
+ * buffers of one thread, which allocate nothing once they are open.
+ */
+#ifndef BDUS_COMPRESS_CODEC_H
+#define BDUS_COMPRESS_CODEC_H
+
+#include "format.h"
+
+#define PLAIN_MAX (RECORD_BLOCKS_MAX * BLOCK_SIZE)
+
+/**
+ * struct codec - what one thread works with
+ * @compressor: of zstd, in @memory
+ * @expander: of zstd, in @memory
+ * @memory: of both
+ * @level: of zstd
+ * @record: room for a record as it is in the log
+ * @plain: room for what it stands for
+ */
+struct codec {
+	struct ZSTD_CCtx_s *compressor;
+	struct ZSTD_DCtx_s *expander;
+	void *memory;
+	int level;
+	unsigned char *record;
+	unsigned char *plain;
+};
+
+/** codec_open - allocate all. Return: 0 or -ENOMEM. */
+int codec_open(struct codec *codec, int level);
+
+/** codec_close - undo codec_open(). */
+void codec_close(struct codec *codec);
+
+/**
+ * codec_pack - make the payload of a record
+ * @codec: of this thread; its @record is used
+ * @record: n_blocks is filled in; algorithm, len and data_crc will be
+ * @plain: the blocks
+ *
+ * Return: the payload: @plain itself where nothing is gained.
+ */
+const void *codec_pack(struct codec *codec, struct record *record,
+		       const void *plain);
+
+/**
+ * codec_unpack - the blocks of a record
+ * @codec: of this thread
+ * @record: whole, its payload behind it
+ * @plain: room for n_blocks
+ *
+ * Return: 0 or -EIO.
+ */
+int codec_unpack(struct codec *codec, const struct record *record, void *plain);
+
+/** is_zero_block - is there nothing but zeroes in a block? */
+bool is_zero_block(const void *block);
+
+#endif /* BDUS_COMPRESS_CODEC_H */

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine - requests on a volume, and its opening and closing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rooms.h"
+
+#define MAP_CACHE (64ULL << 20)
+#define CHECKPOINT_BYTES (512ULL << 20)
+
+/* --- opening and closing ----------------------------------------------------
+ */
+
+static int engine_make_codecs(struct engine *engine)
+{
+	unsigned int n = engine->options.n_workers + 1;
+	int level = engine->options.level;
+
+	if (level == 0)
+		level = engine->super.level;
+	engine->codecs = calloc(n, sizeof(*engine->codecs));
+	if (engine->codecs == NULL)
+		return -ENOMEM;
+	while (engine->n_codecs < n) {
+		int error =
+			codec_open(&engine->codecs[engine->n_codecs], level);
+
+		if (error != 0)
+			return error;
+		engine->n_codecs++;
+	}
+	return 0;
+}
+
+static int engine_make_buffers(struct engine *engine)
+{
+	size_t n_copies = engine->map.n_rights;
+	size_t n_table = n_segment_pages(&engine->super);
+
+	engine->copies = calloc(n_copies, sizeof(*engine->copies));
+	engine->indices = calloc(n_copies, sizeof(*engine->indices));
+	engine->table = calloc(n_table, sizeof(*engine->table));
+	engine->segment_buf =
+		aligned_alloc(BLOCK_SIZE, engine->super.segment_size);
+	if (engine->copies == NULL || engine->indices == NULL ||
+	    engine->table == NULL || engine->segment_buf == NULL)
+		return -ENOMEM;
+	return 0;
+}
+
+static void engine_free_buffers(struct engine *engine)
+{
+	free(engine->copies);
+	free(engine->indices);
+	free(engine->table);
+	free(engine->segment_buf);
+	while (engine->n_codecs > 0)
+		codec_close(&engine->codecs[--engine->n_codecs]);
+	free(engine->codecs);
+}
+
+static int engine_make_rooms(struct engine *engine)
+{
+	int error = map_open(&engine->map, &engine->super, engine->medium,
+			     engine->options.map_cache,
+			     engine->options.n_workers + 1);
+
+	if (error != 0)
+		return error;
+	error = log_open(&engine->log, &engine->super, engine->medium,
+			 &engine->map);
+	if (error != 0)
+		goto out_close_map;
+	error = engine_make_buffers(engine);
+	if (error == 0)
+		error = engine_make_codecs(engine);
+	if (error != 0)
+		goto out_close_log;
+	pthread_mutex_init(&engine->checkpoint_lock, NULL);
+	engine->map.bytes_due = engine->options.checkpoint_bytes;
+	engine->map.n_free_low = engine->super.n_reserve / 2 + 2;
+	if (engine->map.n_free_low < SEGMENTS_FOR_CLEANER + 2)
+		engine->map.n_free_low = SEGMENTS_FOR_CLEANER + 2;
+	engine->usable = layout_usable(&engine->super);
+	return 0;
+out_close_log:
+	engine_free_buffers(engine);
+	log_close(&engine->log);
+out_close_map:
+	map_close(&engine->map);
+	return error;
+}
+
+static void engine_free_rooms(struct engine *engine)
+{
+	pthread_mutex_destroy(&engine->checkpoint_lock);
+	engine_free_buffers(engine);
+	log_close(&engine->log);
+	map_close(&engine->map);
+}
+
+/*
+ * What was read may be in a page cache only, if somebody was killed: before
+ * anything that it refers to is written over, it has to be durable.
+ */
+static int engine_settle(struct engine *engine, bool is_whole)
+{
+	struct medium *medium = engine->medium;
+	int error;
+
+	if (engine->options.is_read_only)
+		return 0;
+	error = medium->sync(medium);
+	if (error == 0 && !is_whole)
+		error = checkpoint_write_super(medium, &engine->super);
+	return error;
+}
+
+static int engine_load(struct engine *engine, bool is_whole)
+{
+	int error;
+
+	engine->reason = "cannot be written";
+	error = engine_settle(engine, is_whole);
+	if (error != 0)
+		return error;
+	engine->reason = "its map is damaged";
+	error = map_load(&engine->map);
+	if (error != 0)
+		return error;
+	engine->reason = "its log cannot be replayed";
+	error = recover_replay(engine);
+	if (error != 0 || engine->options.is_read_only)
+		return error;
+	engine->reason = "cannot begin to write";
+	error = recover_begin(engine);
+	if (error == 0)
+		error = background_start(engine);
+	return error;
+}
+
+static int engine_try(struct engine *engine, bool is_whole)
+{
+	int error;
+
+	engine->reason = "not enough memory";
+	error = engine_make_rooms(engine);
+	if (error != 0)
+		return error;
+	error = engine_load(engine, is_whole);
+	if (error != 0)
+		engine_free_rooms(engine);
+	return error;
+}
+
+int engine_open(struct engine *engine, struct medium *medium,
+		const struct engine_options *options)
+{
+	bool is_whole;
+	int error;
+
+	*engine = (struct engine){ .medium = medium, .options = *options };
+	if (options->map_cache == 0)
+		engine->options.map_cache = MAP_CACHE;
+	if (options->checkpoint_bytes == 0)
+		engine->options.checkpoint_bytes = CHECKPOINT_BYTES;
+	error = engine_read_super(medium, &engine->super, &is_whole,
+				  &engine->reason);
+	if (error != 0)
+		return error;
+	engine->durable = engine->super;
+	do {
+		struct engine fresh = *engine;
+
+		error = engine_try(engine, is_whole);
+		if (error != -EAGAIN)
+			break;
+		/* read-only, all that the log changes has to fit */
+		*engine = fresh;
+		engine->options.map_cache *= 2;
+	} while (engine->options.map_cache < 1ULL << 40);
+	return error;
+}
+
+void engine_abandon(struct engine *engine)
+{
+	background_stop(engine);
+	engine_free_rooms(engine);
+}
+
+int engine_close(struct engine *engine)
+{
+	int error = 0;
+
+	background_stop(engine);
+	if (!engine->options.is_read_only) {
+		log_kick(&engine->log);
+		error = log_drain(&engine->log);
+		if (error == 0)
+			error = checkpoint_make(engine, SUPER_CLEAN);
+		if (error == 0)
+			error = checkpoint_write_last(engine->medium,
+						      &engine->durable);
+	}
+	engine_free_rooms(engine);
+	return error;
+}
+
+int engine_checkpoint(struct engine *engine)
+{
+	if (engine->options.is_read_only)
+		return -EROFS;
+	return checkpoint_make(engine, 0);
+}
+
+/* --- reading ----------------------------------------------------------------
+ */
+
+/* Is it the record that the map means, and not one from before? */
+static bool engine_is_record(struct engine *engine, const struct record *record,
+			     uint64_t lba, uint64_t entry)
+{
+	return record_is_valid(record, &engine->super) &&
+	       (record->type == RECORD_DATA || record->type == RECORD_MOVE) &&
+	       record->lba + entry_index(entry) == lba &&
+	       record->n_blocks == entry_blocks(entry) &&
+	       record_size(record) == entry_len(entry) &&
+	       record->sequence >= map_first_sequence(&engine->map, entry);
+}
+
+int engine_read_record(struct engine *engine, struct codec *codec, uint64_t lba,
+		       uint64_t entry)
+{
+	const struct record *record = (const void *)codec->record;
+	int error = engine->medium->read(engine->medium, codec->record,
+					 entry_len(entry), entry_off(entry));
+
+	if (error == 0 && !engine_is_record(engine, record, lba, entry))
+		error = -EIO;
+	return error;
+}
+
+/* Neighbours in a record, of which the first is @entries[0]. */
+static uint32_t engine_run(const uint64_t *entries, uint32_t n)
+{
+	uint32_t i = 1;
+
+	while (i < n && entry_state(entries[0]) == BLOCK_DATA &&
+	       entries[i] == entries[0] + i * ENTRY_INDEX_ONE)
+		i++;
+	return i;
+}
+
+static int engine_read_data(struct engine *engine, struct codec *codec,
+			    void *buf, uint64_t lba, uint64_t entry, uint32_t n)
+{
+	const struct record *record = (const void *)codec->record;
+	int error = engine_read_record(engine, codec, lba, entry);
+
+	if (error != 0)
+		return error;
+	if (n == record->n_blocks)
+		return codec_unpack(codec, record, buf);
+	error = codec_unpack(codec, record, codec->plain);
+	if (error == 0)
+		memcpy(buf,
+		       codec->plain + (size_t)entry_index(entry) * BLOCK_SIZE,
+		       (size_t)n * BLOCK_SIZE);
+	return error;
+}
+
+static int engine_read_run(struct engine *engine, struct codec *codec,
+			   void *buf, uint64_t lba, uint64_t entry, uint32_t n)
+{
+	switch (entry_state(entry)) {
+	case BLOCK_DATA:
+		return engine_read_data(engine, codec, buf, lba, entry, n);
+	case BLOCK_BAD:
+		return -EIO;
+	default:
+		memset(buf, 0, (size_t)n * BLOCK_SIZE);
+		return 0;
+	}
+}
+
+/*
+ * No lock is held while a record is read: its segment may have been cleaned
+ * and used again since the map was looked at. Then the map says so by now.
+ */
+static int engine_read_page(struct engine *engine, struct codec *codec,
+			    unsigned char *buf, uint64_t lba, uint32_t n)
+{
+	uint64_t entries[PAGE_ENTRIES], now;
+	int error = map_look(&engine->map, lba, n, entries);
+
+	for (uint32_t i = 0, run; error == 0 && i < n; i += run) {
+		run = engine_run(&entries[i], n - i);
+		error = engine_read_run(engine, codec,
+					buf + (size_t)i * BLOCK_SIZE, lba + i,
+					entries[i], run);
+		if (error != -EIO)
+			continue;
+		error = map_look(&engine->map, lba + i, 1, &now);
+		if (error == 0 && now == entries[i])
+			error = -EIO;
+		if (error == 0)
+			error = map_look(&engine->map, lba + i, n - i,
+					 &entries[i]);
+		run = 0;
+	}
+	return error;
+}
+
+int engine_read(struct engine *engine, unsigned int worker, void *buf,
+		uint32_t len, uint64_t off)
+{
+	uint64_t lba = off / BLOCK_SIZE;
+	unsigned char *to = buf;
+	uint32_t left = len / BLOCK_SIZE;
+	int error = 0;
+
+	while (error == 0 && left > 0) {
+		uint32_t n = PAGE_ENTRIES - (uint32_t)(lba % PAGE_ENTRIES);
+
+		if (n > left)
+			n = left;
+		error = engine_read_page(engine, &engine->codecs[worker], to,
+					 lba, n);
+		to += (size_t)n * BLOCK_SIZE;
+		lba += n;
+		left -= n;
+	}
+	return error;
+}
+
+/* --- writing ----------------------------------------------------------------
+ */
+
+/* Put a record into the log, when there is a right and a segment for it. */
+static int engine_put(struct engine *engine, struct record *record,
+		      const void *payload, struct commit *commit,
+		      uint32_t limit)
+{
+	int error;
+
+	for (;;) {
+		error = map_pin(&engine->map, record->lba, limit);
+		if (error == 0) {
+			error = log_append(&engine->log, record, payload,
+					   commit);
+			if (error != 0)
+				map_unpin(&engine->map, record->lba);
+		}
+		if (error != -EAGAIN)
+			return error;
+		error = background_wait(engine, limit > SEGMENTS_FOR_OPEN ?
+							limit :
+							SEGMENTS_FOR_OPEN);
+		if (error != 0)
+			return error;
+	}
+}
+
+/* May more be accepted? Before anything of it is. */
+static int engine_admit(struct engine *engine)
+{
+	uint64_t live_bytes;
+
+	if (engine->options.is_read_only)
+		return -EROFS;
+	pthread_mutex_lock(&engine->map.lock);
+	live_bytes = engine->map.space.live_bytes;
+	pthread_mutex_unlock(&engine->map.lock);
+	return live_bytes > engine->usable ? -ENOSPC : 0;
+}
+
+/* Blocks that make one record: all zero, or none, and aligned as others. */
+static uint32_t engine_piece(const struct engine *engine,
+			     const unsigned char *blocks, uint64_t lba,
+			     uint32_t left, bool *is_zero)
+{
+	uint32_t max = PAGE_ENTRIES - (uint32_t)(lba % PAGE_ENTRIES), n = 1;
+	uint32_t size = engine->super.record_blocks;
+
+	*is_zero = is_zero_block(blocks);
+	if (!*is_zero && size - lba % size < max)
+		max = size - (uint32_t)(lba % size);
+	if (max > left)
+		max = left;
+	while (n < max &&
+	       is_zero_block(blocks + (size_t)n * BLOCK_SIZE) == *is_zero)
+		n++;
+	return n;
+}
+
+int engine_write(struct engine *engine, unsigned int worker, const void *buf,
+		 uint32_t len, uint64_t off, struct commit *commit)
+{
+	struct codec *codec = &engine->codecs[worker];
+	const unsigned char *from = buf;
+	uint64_t lba = off / BLOCK_SIZE;
+	uint32_t left = len / BLOCK_SIZE;
+	int error = engine_admit(engine);
+
+	while (error == 0 && left > 0) {
+		struct record record = { .type = RECORD_DATA, .lba = lba };
+		const void *payload = NULL;
+		bool is_zero;
+
+		record.n_blocks =
+			engine_piece(engine, from, lba, left, &is_zero);
+		if (is_zero)
+			record.type = RECORD_ZERO;
+		else
+			payload = codec_pack(codec, &record, from);
+		left -= record.n_blocks;
+		lba += record.n_blocks;
+		from += (size_t)record.n_blocks * BLOCK_SIZE;
+		error = engine_put(engine, &record, payload,
+				   left == 0 ? commit : NULL,
+				   SEGMENTS_FOR_CLEANER);
+	}
+	return error;
+}
+
+/* The next blocks, of one page, where there is something to make zero. */
+static bool engine_zero_piece(struct engine *engine, struct record *record,
+			      uint64_t *lba, uint64_t *left)
+{
+	while (*left > 0) {
+		uint64_t n = PAGE_ENTRIES - *lba % PAGE_ENTRIES;
+		uint64_t at = *lba;
+
+		if (n > *left)
+			n = *left;
+		*lba += n;
+		*left -= n;
+		if (map_is_empty(&engine->map, at))
+			continue;
+		record->lba = at;
+		record->n_blocks = (uint32_t)n;
+		return true;
+	}
+	return false;
+}
+
+int engine_zero(struct engine *engine, uint64_t len, uint64_t off,
+		bool may_unmap, struct commit *commit)
+{
+	struct record now = { .type = may_unmap ? RECORD_TRIM : RECORD_ZERO };
+	struct record next = now;
+	uint64_t lba = off / BLOCK_SIZE, left = len / BLOCK_SIZE;
+	bool is_last, has_any;
+	int error = 0;
+
+	if (engine->options.is_read_only)
+		return -EROFS;
+	has_any = engine_zero_piece(engine, &now, &lba, &left);
+	for (is_last = !has_any; error == 0 && !is_last; now = next) {
+		is_last = !engine_zero_piece(engine, &next, &lba, &left);
+		error = engine_put(engine, &now, NULL, is_last ? commit : NULL,
+				   SEGMENTS_FOR_TRIM);
+	}
+	if (error == 0 && !has_any)
+		commit->done(commit, 0);
+	return error;
+}
+
+void engine_kick(struct engine *engine)
+{
+	log_kick(&engine->log);
+}
+
+int engine_flush(struct engine *engine)
+{
+	int error;
+
+	if (engine->options.is_read_only)
+		return 0;
+	error = log_sync(&engine->log);
+	if (error != 0)
+		checkpoint_mark(engine);
+	return error;
+}
+
+/* --- waiting ----------------------------------------------------------------
+ */
+
+static void waiter_done(struct commit *commit, int error)
+{
+	struct waiter *waiter = (struct waiter *)commit;
+
+	pthread_mutex_lock(&waiter->lock);
+	waiter->is_done = true;
+	waiter->error = error;
+	pthread_cond_signal(&waiter->changed);
+	pthread_mutex_unlock(&waiter->lock);
+}
+
+void waiter_init(struct waiter *waiter)
+{
+	*waiter = (struct waiter){ .commit.done = waiter_done };
+	pthread_mutex_init(&waiter->lock, NULL);
+	pthread_cond_init(&waiter->changed, NULL);
+}
+
+int waiter_wait(struct waiter *waiter, struct engine *engine, int error)
+{
+	if (error == 0) {
+		engine_kick(engine);
+		pthread_mutex_lock(&waiter->lock);
+		while (!waiter->is_done)
+			pthread_cond_wait(&waiter->changed, &waiter->lock);
+		error = waiter->error;
+		pthread_mutex_unlock(&waiter->lock);
+	}
+	pthread_cond_destroy(&waiter->changed);
+	pthread_mutex_destroy(&waiter->lock);
+	return error;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compress/rooms.h - what the rooms of the engine do for each other.
+ */
+#ifndef BDUS_COMPRESS_ROOMS_H
+#define BDUS_COMPRESS_ROOMS_H
+
+#include "engine.h"
+
+/* Segments that must be free beside: for data, and for what frees some. */
+#define SEGMENTS_FOR_CLEANER 4U
+#define SEGMENTS_FOR_TRIM 2U
+
+/**
+ * checkpoint_make - make a checkpoint
+ * @engine: the volume
+ * @flags: of the superblock
+ *
+ * Return: 0 or -errno, which is the log's error from then on.
+ */
+int checkpoint_make(struct engine *engine, uint32_t flags);
+
+/** checkpoint_write_super - write a superblock to both slots, durably. */
+int checkpoint_write_super(struct medium *medium, const struct super *super);
+
+/** checkpoint_write_last - write it to the last block of the volume. */
+int checkpoint_write_last(struct medium *medium, const struct super *super);
+
+/**
+ * checkpoint_mark - the log has failed: let the superblock say so, if it can
+ * @engine: the volume, which is read-only from now on
+ */
+void checkpoint_mark(struct engine *engine);
+
+/**
+ * recover_replay - bring the map to the end of the log
+ * @engine: map loaded
+ *
+ * Return: 0 or -errno.
+ */
+int recover_replay(struct engine *engine);
+
+/**
+ * recover_begin - begin a new session, and make that durable
+ * @engine: replayed
+ *
+ * Return: 0, -ENOSPC, or another -errno.
+ */
+int recover_begin(struct engine *engine);
+
+/**
+ * clean_segment - move what is live in a segment elsewhere
+ * @engine: the volume
+ * @segment: closed
+ *
+ * Return: 0, -EAGAIN (no segment left to move it to), or another -errno.
+ */
+int clean_segment(struct engine *engine, uint32_t segment);
+
+/**
+ * background_start - start the thread, unless is_manual
+ * @engine: opened
+ *
+ * Return: 0 or -errno.
+ */
+int background_start(struct engine *engine);
+
+/** background_stop - end the thread. */
+void background_stop(struct engine *engine);
+
+/**
+ * background_wait - let there be a right, and free segments
+ * @engine: the volume
+ * @limit: more than this many
+ *
+ * Return: 0 (there may be), -ENOSPC, or another -errno: the log's.
+ */
+int background_wait(struct engine *engine, uint32_t limit);
+
+/** layout_usable - bytes that live blocks may take, in all. */
+uint64_t layout_usable(const struct super *super);
+
+/** background_codec - of the background. */
+static inline struct codec *background_codec(struct engine *engine)
+{
+	return &engine->codecs[engine->n_codecs - 1];
+}
+
+/**
+ * engine_read_record - read a record that a block is in
+ * @engine: the volume
+ * @codec: of this thread; the record is in its buffer then
+ * @lba: of the block
+ * @entry: of the block, as the map has it
+ *
+ * Return: 0, -EIO (it is not there), or another -errno.
+ */
+int engine_read_record(struct engine *engine, struct codec *codec, uint64_t lba,
+		       uint64_t entry);
+
+#endif /* BDUS_COMPRESS_ROOMS_H */

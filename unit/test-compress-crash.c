@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-compress-crash - the crash lab for compressed volumes.
+ *
+ * A seeded workload runs on a medium that records all writes, punches and
+ * syncs. For many of its moments a medium is made as a crash could leave it,
+ * the volume is opened and each block compared with what it may be: after a
+ * kill, from the last acknowledged version to the last issued one; after a
+ * power failure, from the last one acknowledged before the last acknowledged
+ * flush. Then the volume is used a little, and crashes once more, at times
+ * already while it recovers.
+ *
+ * COMPRESS_STATES=N how many, COMPRESS_SEED=N where to begin: a failure names
+ * its workload's seed and its state.
+ */
+#include "content.h"
+#include "drivers/compress/check.h"
+#include "drivers/compress/engine.h"
+#include "memory.h"
+#include "tap.h"
+
+#define MAX_BLOCKS 24U
+#define STATES_PER_WORKLOAD 400U
+#define MAX_CRASHES 3
+
+/* A version of a block: when it was issued, and acknowledged. */
+struct issue {
+	uint64_t version;
+	uint32_t issued;
+	uint32_t acknowledged; /* operations of the medium by then */
+};
+
+struct block {
+	struct issue *issues;
+	uint32_t n;
+	uint32_t room;
+};
+
+struct flush {
+	uint64_t time;
+	uint32_t acknowledged;
+};
+
+struct workload {
+	struct memory memory;
+	struct engine engine;
+	struct engine_options options;
+	struct super super;
+	struct block *blocks;
+	uint64_t n_blocks;
+	uint64_t version;
+	uint64_t seed;
+	uint64_t random;
+	struct flush *flushes;
+	uint32_t n_flushes;
+	unsigned char *before; /* the medium when recording began */
+};
+
+/* A medium after a crash. */
+struct state {
+	const struct workload *workload;
+	uint64_t random;
+	uint32_t number;
+	uint32_t moment;  /* operations that were issued */
+	uint32_t durable; /* and those before are durable */
+	bool is_kill;
+	const char *what;
+};
+
+static unsigned char buffer[PAGE_ENTRIES * CONTENT_BYTES];
+static uint64_t n_states, n_kills, n_again, n_blocks_compared;
+
+static uint64_t number(const char *name, uint64_t def)
+{
+	const char *text = getenv(name);
+
+	return text != NULL ? strtoull(text, NULL, 0) : def;
+}
+
+static uint64_t pick(uint64_t *random, uint64_t n)
+{
+	return content_random(random) % n;
+}
+
+/* --- the workload -----------------------------------------------------------
+ */
+
+static int do_write(struct engine *engine, const void *buf, uint64_t lba,
+		    uint32_t n)
+{
+	struct waiter waiter;
+	int error;
+
+	waiter_init(&waiter);
+	error = engine_write(engine, 0, buf, n * CONTENT_BYTES,
+			     lba * CONTENT_BYTES, &waiter.commit);
+	return waiter_wait(&waiter, engine, error);
+}
+
+static int do_zero(struct engine *engine, uint64_t lba, uint64_t n,
+		   bool may_unmap)
+{
+	struct waiter waiter;
+	int error;
+
+	waiter_init(&waiter);
+	error = engine_zero(engine, n * CONTENT_BYTES, lba * CONTENT_BYTES,
+			    may_unmap, &waiter.commit);
+	return waiter_wait(&waiter, engine, error);
+}
+
+static void issue(struct workload *workload, uint64_t lba, uint64_t version)
+{
+	struct block *block = &workload->blocks[lba];
+
+	if (block->n == block->room) {
+		block->room = block->room * 2 + 4;
+		block->issues = realloc(block->issues,
+					block->room * sizeof(*block->issues));
+	}
+	block->issues[block->n++] =
+		(struct issue){ .version = version,
+				.issued = workload->memory.n_ops,
+				.acknowledged = UINT32_MAX };
+}
+
+static void acknowledge(struct workload *workload, uint64_t lba, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct block *block = &workload->blocks[lba + i];
+
+		block->issues[block->n - 1].acknowledged =
+			workload->memory.n_ops;
+	}
+}
+
+static int step_write(struct workload *workload, uint64_t lba, uint32_t n)
+{
+	int error;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t version =
+			pick(&workload->random, 10) ? ++workload->version : 0;
+
+		content_fill(buffer + i * CONTENT_BYTES, lba + i, version);
+		issue(workload, lba + i, version);
+	}
+	error = do_write(&workload->engine, buffer, lba, n);
+	if (error == 0)
+		acknowledge(workload, lba, n);
+	return error;
+}
+
+static int step_zero(struct workload *workload, uint64_t lba, uint32_t n)
+{
+	int error;
+
+	for (uint32_t i = 0; i < n; i++)
+		issue(workload, lba + i, 0);
+	error = do_zero(&workload->engine, lba, n, pick(&workload->random, 2));
+	if (error == 0)
+		acknowledge(workload, lba, n);
+	return error;
+}
+
+static int step_flush(struct workload *workload)
+{
+	uint32_t issued = workload->memory.n_ops;
+	int error = engine_flush(&workload->engine);
+
+	workload->flushes =
+		realloc(workload->flushes,
+			(workload->n_flushes + 1) * sizeof(*workload->flushes));
+	workload->flushes[workload->n_flushes++] =
+		(struct flush){ .time = issued,
+				.acknowledged = workload->memory.n_ops };
+	return error;
+}
+
+static int step_reopen(struct workload *workload)
+{
+	int error = engine_close(&workload->engine);
+
+	return error != 0 ?
+		       error :
+		       engine_open(&workload->engine, &workload->memory.medium,
+				   &workload->options);
+}
+
+static int step(struct workload *workload)
+{
+	uint64_t *random = &workload->random;
+	uint32_t max = pick(random, 6) == 0 ? MAX_BLOCKS : 3;
+	uint32_t n = 1 + (uint32_t)pick(random, max);
+	uint64_t lba = pick(random, workload->n_blocks - n);
+
+	switch (pick(random, 100)) {
+	case 0:
+		return step_reopen(workload);
+	case 1 ... 3:
+		return engine_checkpoint(&workload->engine);
+	case 4 ... 18:
+		return step_flush(workload);
+	case 19 ... 28:
+		return step_zero(workload, lba, n);
+	default:
+		return step_write(workload, lba, n);
+	}
+}
+
+/* What was there before the recording is durable. */
+static int workload_prepare(struct workload *workload)
+{
+	uint64_t fill = pick(&workload->random, 4);
+	int error = 0;
+
+	for (uint64_t lba = 0;
+	     error == 0 && fill > 0 && lba + MAX_BLOCKS < workload->n_blocks;
+	     lba += MAX_BLOCKS)
+		error = step_write(workload, lba,
+				   fill == 3 ?
+					   MAX_BLOCKS :
+					   MAX_BLOCKS / (3 - (uint32_t)fill));
+	if (error == 0)
+		error = engine_checkpoint(&workload->engine);
+	workload->before = malloc(workload->memory.medium.size);
+	memcpy(workload->before, workload->memory.bytes,
+	       workload->memory.medium.size);
+	for (uint64_t lba = 0; lba < workload->n_blocks; lba++) {
+		struct block *block = &workload->blocks[lba];
+
+		if (block->n > 1)
+			block->issues[0] = block->issues[block->n - 1];
+		if (block->n == 0)
+			issue(workload, lba, 0);
+		block->n = 1;
+		block->issues[0].acknowledged = 0;
+	}
+	workload->memory.is_recording = true;
+	return error;
+}
+
+static const struct format_options formats[] = {
+	{ .level = 1, .nonce = 21 },
+	{ .level = 1, .nonce = 22, .record_blocks = 1 },
+	{ .level = 1, .nonce = 23, .size = 4100 << 12, .may_overcommit = true },
+	{ .level = 1, .nonce = 24, .segment_size = 128 << 10 },
+};
+
+static int workload_run(struct workload *workload)
+{
+	const char *reason = NULL;
+	uint64_t steps = 60 + pick(&workload->random, 120);
+	int error = engine_format(
+		&workload->memory.medium,
+		&formats[pick(&workload->random,
+			      sizeof(formats) / sizeof(formats[0]))],
+		&workload->super, &reason);
+
+	workload->n_blocks = workload->super.size / CONTENT_BYTES;
+	/* the overcommitted one is used in its first part only */
+	if (workload->n_blocks > 600)
+		workload->n_blocks = 600;
+	workload->blocks = calloc(workload->n_blocks, sizeof(struct block));
+	if (error == 0)
+		error = engine_open(&workload->engine, &workload->memory.medium,
+				    &workload->options);
+	if (error != 0) {
+		printf("# %s\n",
+		       reason != NULL ? reason : workload->engine.reason);
+		return error;
+	}
+	error = workload_prepare(workload);
+	for (uint64_t i = 0; error == 0 && i < steps; i++)
+		error = step(workload);
+	engine_abandon(&workload->engine);
+	return error;
+}
+
+static void workload_make(struct workload *workload, uint64_t seed)
+{
+	memset(workload, 0, sizeof(*workload));
+	workload->seed = seed;
+	workload->random = seed;
+	content_kind = (enum content_kind)pick(&workload->random, 4);
+	memory_open(&workload->memory, 3 << 20);
+	workload->options = (struct engine_options){
+		.n_workers = 1,
+		.map_cache = 1,
+		.checkpoint_bytes = 128 << 10 << pick(&workload->random, 5),
+		.is_manual = true,
+	};
+}
+
+static void workload_free(struct workload *workload)
+{
+	for (uint64_t i = 0; i < workload->n_blocks; i++)
+		free(workload->blocks[i].issues);
+	free(workload->blocks);
+	free(workload->flushes);
+	free(workload->before);
+	memory_close(&workload->memory);
+}
+
+/* --- what a block may be ----------------------------------------------------
+ */
+
+/* The last flush that had been acknowledged; what was before it is durable. */
+static uint32_t last_flush(const struct state *state)
+{
+	const struct workload *workload = state->workload;
+	uint32_t time = 0;
+
+	for (uint32_t i = 0; i < workload->n_flushes; i++)
+		if (workload->flushes[i].acknowledged <= state->moment)
+			time = (uint32_t)workload->flushes[i].time;
+	return time;
+}
+
+static bool block_may_be(const struct state *state, uint64_t lba,
+			 const unsigned char *found, uint32_t flushed)
+{
+	const struct block *block = &state->workload->blocks[lba];
+	uint32_t since = state->is_kill ? state->moment : flushed;
+	uint32_t floor = 0, i;
+
+	for (i = 0; i < block->n; i++)
+		if (block->issues[i].acknowledged <= since)
+			floor = i;
+	for (i = floor; i < block->n; i++)
+		if ((i == floor || block->issues[i].issued <= state->moment) &&
+		    content_is(found, lba, block->issues[i].version))
+			return true;
+	printf("# seed %llu, state %u (%s, moment %u of %u): block %llu is "
+	       "version %llu, not %llu or later\n",
+	       (unsigned long long)state->workload->seed, state->number,
+	       state->what, state->moment, state->workload->memory.n_ops,
+	       (unsigned long long)lba,
+	       (unsigned long long)content_version(found),
+	       (unsigned long long)block->issues[floor].version);
+	return false;
+}
+
+static bool state_matches(const struct state *state, struct engine *engine)
+{
+	uint32_t flushed = last_flush(state), n;
+
+	for (uint64_t lba = 0; lba < state->workload->n_blocks; lba += n) {
+		uint64_t left = state->workload->n_blocks - lba;
+
+		n = left < PAGE_ENTRIES ? (uint32_t)left : PAGE_ENTRIES;
+		if (engine_read(engine, 0, buffer, n * CONTENT_BYTES,
+				lba * CONTENT_BYTES) != 0) {
+			printf("# seed %llu, state %u (%s): read error\n",
+			       (unsigned long long)state->workload->seed,
+			       state->number, state->what);
+			return false;
+		}
+		for (uint32_t i = 0; i < n; i++)
+			if (!block_may_be(state, lba + i,
+					  buffer + i * CONTENT_BYTES, flushed))
+				return false;
+		n_blocks_compared += n;
+	}
+	return true;
+}
+
+static bool state_checks(const struct state *state, struct engine *engine)
+{
+	struct check check;
+
+	if (check_volume(engine, false, &check) == 0 && check_is_clean(&check))
+		return true;
+	printf("# seed %llu, state %u (%s): pages lost %llu, segments wrong "
+	       "%llu, free but used %llu, counts %s\n",
+	       (unsigned long long)state->workload->seed, state->number,
+	       state->what, (unsigned long long)check.n_pages_lost,
+	       (unsigned long long)check.n_segments_wrong,
+	       (unsigned long long)check.n_free_used,
+	       check.is_count_wrong ? "wrong" : "right");
+	return false;
+}
+
+/* --- what a crash leaves ----------------------------------------------------
+ */
+
+enum loss { KILL, DURABLE, OPS, ONE_LOST, TORN, PAGES, SECTORS, N_LOSSES };
+
+static const char *const losses[] = { "kill",	     "only what was synced",
+				      "writes lost", "one write lost",
+				      "torn write",  "pages lost",
+				      "sectors lost" };
+
+static void apply_some(unsigned char *bytes, const struct memory_op *op,
+		       uint32_t grain, uint64_t *random)
+{
+	for (uint32_t i = 0; i < op->len; i += grain) {
+		uint32_t n = op->len - i < grain ? op->len - i : grain;
+
+		if (pick(random, 2))
+			memcpy(bytes + op->off + i, op->data + i, n);
+	}
+}
+
+/* Operations since the last sync, as far as they reached the medium. */
+static void apply_lost(unsigned char *bytes, const struct memory_op *ops,
+		       uint32_t from, uint32_t to, enum loss loss,
+		       uint64_t *random)
+{
+	uint32_t lost = from + (uint32_t)pick(random, to - from + 1);
+
+	for (uint32_t i = from; i < to; i++) {
+		const struct memory_op *op = &ops[i];
+		uint32_t len = op->len;
+
+		if (loss == PAGES || loss == SECTORS) {
+			apply_some(bytes, op, loss == PAGES ? 4096 : 512,
+				   random);
+			continue;
+		}
+		if (loss == DURABLE || (loss == OPS && pick(random, 2)) ||
+		    (loss == ONE_LOST && i == lost))
+			continue;
+		if (loss == TORN && i == to - 1)
+			len = (uint32_t)pick(random, len / 512 + 1) * 512;
+		if (len > 0)
+			memcpy(bytes + op->off, op->data, len);
+	}
+}
+
+static uint32_t durable_at(const struct memory_op *ops, uint32_t moment)
+{
+	uint32_t durable = 0;
+
+	for (uint32_t i = 0; i < moment; i++)
+		if (ops[i].len == 0 && ops[i].covers > durable)
+			durable = ops[i].covers;
+	return durable;
+}
+
+/* What a medium looks like after a crash at that moment. */
+static void crash(unsigned char *bytes, const struct memory_op *ops,
+		  uint32_t durable, uint32_t moment, enum loss loss,
+		  uint64_t *random)
+{
+	for (uint32_t i = 0; i < durable; i++)
+		if (ops[i].len > 0)
+			memcpy(bytes + ops[i].off, ops[i].data, ops[i].len);
+	apply_lost(bytes, ops, durable, moment, loss, random);
+}
+
+/* --- states -----------------------------------------------------------------
+ */
+
+/* Open what a crash has left; all has to be well. */
+static bool state_opens(const struct state *state, struct memory *memory,
+			struct engine *engine)
+{
+	int error =
+		engine_open(engine, &memory->medium, &state->workload->options);
+
+	if (error != 0) {
+		printf("# seed %llu, state %u (%s, moment %u): %s: %s\n",
+		       (unsigned long long)state->workload->seed, state->number,
+		       state->what, state->moment, engine->reason,
+		       strerror(-error));
+		return false;
+	}
+	if (state_matches(state, engine) && state_checks(state, engine))
+		return true;
+	engine_abandon(engine);
+	return false;
+}
+
+/* Write beyond what is compared, or what is there already: nothing changes. */
+static int state_use(const struct state *state, struct engine *engine,
+		     uint64_t *random)
+{
+	uint64_t n_blocks = state->workload->n_blocks;
+	int error = 0;
+
+	for (uint64_t i = pick(random, 12); error == 0 && i > 0; i--) {
+		uint64_t lba = pick(random, n_blocks);
+
+		error = engine_read(engine, 0, buffer, CONTENT_BYTES,
+				    lba * CONTENT_BYTES);
+		if (error == 0)
+			error = do_write(engine, buffer, lba, 1);
+		if (error == 0 && pick(random, 4) == 0)
+			error = engine_flush(engine);
+	}
+	if (error == 0 && pick(random, 4) == 0)
+		error = engine_checkpoint(engine);
+	return error;
+}
+
+/*
+ * Recovery and some use are recorded as well; the volume crashes again, during
+ * either. What the user has to find does not change by that: of blocks that
+ * were not flushed, what was found once need not be found again after a power
+ * failure, unless it had become durable by then.
+ */
+static bool state_run(const struct state *state, struct memory *memory,
+		      int n_crashes)
+{
+	unsigned char *before = malloc(memory->medium.size);
+	uint64_t random = state->random + (uint64_t)n_crashes;
+	uint32_t moment, durable;
+	struct engine engine;
+	enum loss loss;
+	bool is_good;
+
+	memcpy(before, memory->bytes, memory->medium.size);
+	memory_forget(memory);
+	memory->is_recording = true;
+	is_good = state_opens(state, memory, &engine);
+	if (is_good) {
+		is_good = state_use(state, &engine, &random) == 0;
+		engine_abandon(&engine);
+	}
+	if (is_good && n_crashes > 1) {
+		moment = (uint32_t)pick(&random, memory->n_ops + 1);
+		durable = durable_at(memory->ops, moment);
+		loss = (enum loss)pick(&random, N_LOSSES);
+		crash(before, memory->ops, durable, moment, loss, &random);
+		memcpy(memory->bytes, before, memory->medium.size);
+		n_again++;
+		is_good = state_run(state, memory, n_crashes - 1);
+	}
+	free(before);
+	return is_good;
+}
+
+static bool state_try(struct state *state, struct memory *memory)
+{
+	const struct workload *workload = state->workload;
+	enum loss loss = (enum loss)pick(&state->random, N_LOSSES);
+
+	state->is_kill = loss == KILL;
+	state->what = losses[loss];
+	state->durable = durable_at(workload->memory.ops, state->moment);
+	memcpy(memory->bytes, workload->before, memory->medium.size);
+	crash(memory->bytes, workload->memory.ops, state->durable,
+	      state->moment, loss, &state->random);
+	n_states++;
+	n_kills += state->is_kill;
+	/* after a second crash by power, what a kill had left may be gone */
+	return state_run(state, memory,
+			 state->is_kill ?
+				 1 :
+				 1 + (int)pick(&state->random, MAX_CRASHES));
+}
+
+static bool workload_states(const struct workload *workload, uint32_t n,
+			    uint64_t only)
+{
+	struct memory memory;
+	bool is_good = true;
+
+	memory_open(&memory, workload->memory.medium.size);
+	for (uint32_t i = 0; is_good && i < n; i++) {
+		struct state state = {
+			.workload = workload,
+			.number = i,
+			.random = workload->seed * 1000003 + i,
+			/* all moments are equally likely, the end as well */
+			.moment = (uint32_t)((uint64_t)i *
+					     (workload->memory.n_ops + 1) / n),
+		};
+
+		if (only == UINT64_MAX || only == i)
+			is_good = state_try(&state, &memory);
+	}
+	memory_close(&memory);
+	return is_good;
+}
+
+static void test_workload(uint64_t seed, uint32_t n)
+{
+	uint64_t only = number("COMPRESS_STATE", UINT64_MAX);
+	struct workload workload;
+	bool is_good;
+	int error;
+
+	workload_make(&workload, seed);
+	error = workload_run(&workload);
+	is_good = error == 0 && workload_states(&workload, n, only);
+	ok(is_good, "workload %llu: %u operations, %u states: %s",
+	   (unsigned long long)seed, workload.memory.n_ops, n,
+	   strerror(-error));
+	workload_free(&workload);
+}
+
+int main(void)
+{
+	uint64_t seed = number("COMPRESS_SEED", 1);
+	uint64_t states = number("COMPRESS_STATES", 2000);
+	uint32_t n = STATES_PER_WORKLOAD;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* at least 50 workloads */
+	if (states < 50ULL * n)
+		n = (uint32_t)(states / 50) + 1;
+	for (uint64_t done = 0; done < states; done += n)
+		test_workload(seed++, n);
+	printf("# %llu states (%llu kills), %llu crashes while recovering or "
+	       "soon after, %llu blocks compared\n",
+	       (unsigned long long)n_states, (unsigned long long)n_kills,
+	       (unsigned long long)n_again,
+	       (unsigned long long)n_blocks_compared);
+	return tap_done();
+}
