@@ -22,6 +22,7 @@
 #define MAX_BLOCKS 24U
 #define STATES_PER_WORKLOAD 400U
 #define MAX_CRASHES 3
+#define MAX_EXTRAS 12
 
 /* A version of a block: when it was issued, and acknowledged. */
 struct issue {
@@ -48,12 +49,23 @@ struct workload {
 	struct super super;
 	struct block *blocks;
 	uint64_t n_blocks;
+	uint64_t n_hot; /* blocks that are used after the preparation */
 	uint64_t version;
 	uint64_t seed;
 	uint64_t random;
 	struct flush *flushes;
 	uint32_t n_flushes;
 	unsigned char *before; /* the medium when recording began */
+};
+
+/* A block that was written after a crash, and what a later one may do to it. */
+struct extra {
+	uint64_t lba;
+	uint64_t version;
+	uint32_t issued;
+	uint32_t acknowledged;
+	uint32_t flushed;
+	bool is_durable;
 };
 
 /* A medium after a crash. */
@@ -65,6 +77,8 @@ struct state {
 	uint32_t durable; /* and those before are durable */
 	bool is_kill;
 	const char *what;
+	struct extra extras[MAX_CRASHES * MAX_EXTRAS];
+	uint32_t n_extras;
 };
 
 static unsigned char buffer[PAGE_ENTRIES * CONTENT_BYTES];
@@ -192,7 +206,7 @@ static int step(struct workload *workload)
 	uint64_t *random = &workload->random;
 	uint32_t max = pick(random, 6) == 0 ? MAX_BLOCKS : 3;
 	uint32_t n = 1 + (uint32_t)pick(random, max);
-	uint64_t lba = pick(random, workload->n_blocks - n);
+	uint64_t lba = pick(random, workload->n_hot - n);
 
 	switch (pick(random, 100)) {
 	case 0:
@@ -251,6 +265,7 @@ static int workload_run(struct workload *workload)
 {
 	const char *reason = NULL;
 	uint64_t steps = 60 + pick(&workload->random, 120);
+	uint64_t hot = pick(&workload->random, 3);
 	int error = engine_format(
 		&workload->memory.medium,
 		&formats[pick(&workload->random,
@@ -258,9 +273,11 @@ static int workload_run(struct workload *workload)
 		&workload->super, &reason);
 
 	workload->n_blocks = workload->super.size / CONTENT_BYTES;
-	/* the overcommitted one is used in its first part only */
-	if (workload->n_blocks > 600)
-		workload->n_blocks = 600;
+	/* of the overcommitted one, what fits even if it cannot be packed */
+	if (workload->n_blocks > 1000)
+		workload->n_blocks = 400;
+	/* where few blocks are used, segments die without being cleaned */
+	workload->n_hot = hot == 0 ? 40 : workload->n_blocks;
 	workload->blocks = calloc(workload->n_blocks, sizeof(struct block));
 	if (error == 0)
 		error = engine_open(&workload->engine, &workload->memory.medium,
@@ -317,17 +334,37 @@ static uint32_t last_flush(const struct state *state)
 	return time;
 }
 
+/* Is it what was written after an earlier crash? 0: no, but it need not be. */
+static int extra_is(const struct state *state, uint64_t lba,
+		    const unsigned char *found)
+{
+	for (uint32_t i = state->n_extras; i-- > 0;) {
+		const struct extra *extra = &state->extras[i];
+
+		if (extra->lba != lba)
+			continue;
+		if (content_is(found, lba, extra->version))
+			return 1;
+		if (extra->is_durable)
+			return -1;
+	}
+	return 0;
+}
+
 static bool block_may_be(const struct state *state, uint64_t lba,
 			 const unsigned char *found, uint32_t flushed)
 {
 	const struct block *block = &state->workload->blocks[lba];
 	uint32_t since = state->is_kill ? state->moment : flushed;
+	int is_extra = extra_is(state, lba, found);
 	uint32_t floor = 0, i;
 
+	if (is_extra > 0)
+		return true;
 	for (i = 0; i < block->n; i++)
 		if (block->issues[i].acknowledged <= since)
 			floor = i;
-	for (i = floor; i < block->n; i++)
+	for (i = floor; is_extra == 0 && i < block->n; i++)
 		if ((i == floor || block->issues[i].issued <= state->moment) &&
 		    content_is(found, lba, block->issues[i].version))
 			return true;
@@ -438,15 +475,38 @@ static uint32_t durable_at(const struct memory_op *ops, uint32_t moment)
 	return durable;
 }
 
-/* What a medium looks like after a crash at that moment. */
-static void crash(unsigned char *bytes, const struct memory_op *ops,
-		  uint32_t durable, uint32_t moment, enum loss loss,
-		  uint64_t *random)
+/* What is not durable yet stays so: the page cache outlives who is killed. */
+static void inherit(struct memory *memory, const struct memory_op *ops,
+		    uint32_t from, uint32_t to)
 {
+	for (uint32_t i = from; i < to; i++)
+		if (ops[i].len > 0)
+			memory_record(memory, ops[i].data, ops[i].len,
+				      ops[i].off, 0);
+}
+
+/*
+ * A crash at that moment: @before, what was durable when the operations began,
+ * becomes what is durable now, and @memory what is found.
+ */
+static void crash(struct memory *memory, unsigned char *before,
+		  const struct memory_op *ops, uint32_t durable,
+		  uint32_t moment, enum loss loss, uint64_t *random)
+{
+	struct memory old = *memory;
+
 	for (uint32_t i = 0; i < durable; i++)
 		if (ops[i].len > 0)
-			memcpy(bytes + ops[i].off, ops[i].data, ops[i].len);
-	apply_lost(bytes, ops, durable, moment, loss, random);
+			memcpy(before + ops[i].off, ops[i].data, ops[i].len);
+	memcpy(memory->bytes, before, memory->medium.size);
+	apply_lost(memory->bytes, ops, durable, moment, loss, random);
+	memory->ops = NULL;
+	memory->n_ops = memory->room = 0;
+	if (loss == KILL)
+		inherit(memory, ops, durable, moment);
+	else
+		memcpy(before, memory->bytes, memory->medium.size);
+	memory_forget(&old);
 }
 
 /* --- states -----------------------------------------------------------------
@@ -472,92 +532,136 @@ static bool state_opens(const struct state *state, struct memory *memory,
 	return false;
 }
 
-/* Write beyond what is compared, or what is there already: nothing changes. */
-static int state_use(const struct state *state, struct engine *engine,
-		     uint64_t *random)
+static uint64_t extra_version(const struct state *state, uint32_t i)
 {
-	uint64_t n_blocks = state->workload->n_blocks;
+	return (1ULL << 40) + state->number * 64ULL + i;
+}
+
+static void extras_flushed(struct state *state, uint32_t n_ops)
+{
+	for (uint32_t i = 0; i < state->n_extras; i++)
+		if (state->extras[i].flushed == UINT32_MAX)
+			state->extras[i].flushed = n_ops;
+}
+
+static int state_write(struct state *state, struct memory *memory,
+		       struct engine *engine, uint64_t *random)
+{
+	struct extra *extra = &state->extras[state->n_extras];
+	int error;
+
+	*extra = (struct extra){
+		.lba = pick(random, state->workload->n_blocks),
+		.version = extra_version(state, state->n_extras),
+		.issued = memory->n_ops,
+		.acknowledged = UINT32_MAX,
+		.flushed = UINT32_MAX,
+	};
+	state->n_extras++;
+	content_fill(buffer, extra->lba, extra->version);
+	error = do_write(engine, buffer, extra->lba, 1);
+	if (error == 0)
+		extra->acknowledged = memory->n_ops;
+	return error;
+}
+
+/* Use it a little, as somebody would after a crash. */
+static int state_use(struct state *state, struct memory *memory,
+		     struct engine *engine, uint64_t *random)
+{
 	int error = 0;
 
-	for (uint64_t i = pick(random, 12); error == 0 && i > 0; i--) {
-		uint64_t lba = pick(random, n_blocks);
-
-		error = engine_read(engine, 0, buffer, CONTENT_BYTES,
-				    lba * CONTENT_BYTES);
-		if (error == 0)
-			error = do_write(engine, buffer, lba, 1);
-		if (error == 0 && pick(random, 4) == 0)
-			error = engine_flush(engine);
+	for (uint64_t i = pick(random, MAX_EXTRAS); error == 0 && i > 0; i--) {
+		error = state_write(state, memory, engine, random);
+		if (error != 0 || pick(random, 4) != 0)
+			continue;
+		error = engine_flush(engine);
+		extras_flushed(state, memory->n_ops);
 	}
 	if (error == 0 && pick(random, 4) == 0)
 		error = engine_checkpoint(engine);
 	return error;
 }
 
-/*
- * Recovery and some use are recorded as well; the volume crashes again, during
- * either. What the user has to find does not change by that: of blocks that
- * were not flushed, what was found once need not be found again after a power
- * failure, unless it had become durable by then.
- */
-static bool state_run(const struct state *state, struct memory *memory,
-		      int n_crashes)
+/* Another crash: what of the extras is sure, and what cannot be any more? */
+static void extras_crash(struct state *state, uint32_t first, uint32_t moment,
+			 enum loss loss)
 {
-	unsigned char *before = malloc(memory->medium.size);
-	uint64_t random = state->random + (uint64_t)n_crashes;
-	uint32_t moment, durable;
-	struct engine engine;
-	enum loss loss;
-	bool is_good;
+	uint32_t n = first;
 
-	memcpy(before, memory->bytes, memory->medium.size);
-	memory_forget(memory);
-	memory->is_recording = true;
-	is_good = state_opens(state, memory, &engine);
-	if (is_good) {
-		is_good = state_use(state, &engine, &random) == 0;
-		engine_abandon(&engine);
+	for (uint32_t i = first; i < state->n_extras; i++) {
+		struct extra *extra = &state->extras[i];
+		uint32_t sure =
+			loss == KILL ? extra->acknowledged : extra->flushed;
+
+		if (extra->issued > moment)
+			continue;
+		extra->is_durable = sure <= moment;
+		state->extras[n++] = *extra;
 	}
-	if (is_good && n_crashes > 1) {
-		moment = (uint32_t)pick(&random, memory->n_ops + 1);
-		durable = durable_at(memory->ops, moment);
-		loss = (enum loss)pick(&random, N_LOSSES);
-		crash(before, memory->ops, durable, moment, loss, &random);
-		memcpy(memory->bytes, before, memory->medium.size);
-		n_again++;
-		is_good = state_run(state, memory, n_crashes - 1);
-	}
-	free(before);
-	return is_good;
+	state->n_extras = n;
 }
 
-static bool state_try(struct state *state, struct memory *memory)
+/*
+ * Recovery and some use are recorded as well; the volume crashes again, during
+ * either. What was durable before stays so.
+ */
+static bool state_run(struct state *state, struct memory *memory,
+		      unsigned char *before, int n_crashes)
+{
+	uint32_t first = memory->n_ops, durable;
+	struct memory_op *ops;
+	uint64_t random = state->random + (uint64_t)n_crashes;
+	uint32_t moment, n_extras = state->n_extras;
+	struct engine engine;
+	enum loss loss;
+	int error;
+
+	if (!state_opens(state, memory, &engine))
+		return false;
+	error = state_use(state, memory, &engine, &random);
+	engine_abandon(&engine);
+	if (error != 0 || n_crashes == 1)
+		return error == 0;
+	moment = first + (uint32_t)pick(&random, memory->n_ops - first + 1);
+	durable = durable_at(memory->ops, moment);
+	loss = (enum loss)pick(&random, N_LOSSES);
+	ops = memory->ops;
+	crash(memory, before, ops, durable, moment, loss, &random);
+	extras_crash(state, n_extras, moment, loss);
+	/* what a kill had left may be gone after a second crash, by power */
+	state->is_kill = state->is_kill && loss == KILL;
+	n_again++;
+	return state_run(state, memory, before, n_crashes - 1);
+}
+
+static bool state_try(struct state *state, struct memory *memory,
+		      unsigned char *before)
 {
 	const struct workload *workload = state->workload;
 	enum loss loss = (enum loss)pick(&state->random, N_LOSSES);
 
 	state->is_kill = loss == KILL;
 	state->what = losses[loss];
-	state->durable = durable_at(workload->memory.ops, state->moment);
-	memcpy(memory->bytes, workload->before, memory->medium.size);
-	crash(memory->bytes, workload->memory.ops, state->durable,
-	      state->moment, loss, &state->random);
+	memcpy(before, workload->before, memory->medium.size);
+	crash(memory, before, workload->memory.ops,
+	      durable_at(workload->memory.ops, state->moment), state->moment,
+	      loss, &state->random);
 	n_states++;
 	n_kills += state->is_kill;
-	/* after a second crash by power, what a kill had left may be gone */
-	return state_run(state, memory,
-			 state->is_kill ?
-				 1 :
-				 1 + (int)pick(&state->random, MAX_CRASHES));
+	return state_run(state, memory, before,
+			 1 + (int)pick(&state->random, MAX_CRASHES));
 }
 
 static bool workload_states(const struct workload *workload, uint32_t n,
 			    uint64_t only)
 {
+	unsigned char *before = malloc(workload->memory.medium.size);
 	struct memory memory;
 	bool is_good = true;
 
 	memory_open(&memory, workload->memory.medium.size);
+	memory.is_recording = true;
 	for (uint32_t i = 0; is_good && i < n; i++) {
 		struct state state = {
 			.workload = workload,
@@ -569,9 +673,10 @@ static bool workload_states(const struct workload *workload, uint32_t n,
 		};
 
 		if (only == UINT64_MAX || only == i)
-			is_good = state_try(&state, &memory);
+			is_good = state_try(&state, &memory, before);
 	}
 	memory_close(&memory);
+	free(before);
 	return is_good;
 }
 

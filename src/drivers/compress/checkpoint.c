@@ -165,7 +165,7 @@ static uint32_t checkpoint_freeze(struct engine *engine)
 static uint32_t checkpoint_pending(struct engine *engine, uint32_t i)
 {
 	struct space *space = &engine->map.space;
-	uint32_t n_kept = 2 * SEGMENTS_FOR_CLEANER;
+	uint32_t n_kept = SEGMENTS_FOR_CLEANER + 2;
 
 	pthread_mutex_lock(&engine->map.lock);
 	if (space->n_free + space->n_pending <= n_kept)
