@@ -65,7 +65,8 @@ struct extra {
 	uint32_t issued;
 	uint32_t acknowledged;
 	uint32_t flushed;
-	bool is_durable;
+	bool is_durable; /* flushed */
+	bool is_kept;	 /* or acknowledged, and nothing but kills since */
 };
 
 /* A medium after a crash. */
@@ -345,7 +346,7 @@ static int extra_is(const struct state *state, uint64_t lba,
 			continue;
 		if (content_is(found, lba, extra->version))
 			return 1;
-		if (extra->is_durable)
+		if (extra->is_kept)
 			return -1;
 	}
 	return 0;
@@ -583,23 +584,33 @@ static int state_use(struct state *state, struct memory *memory,
 	return error;
 }
 
-/* Another crash: what of the extras is sure, and what cannot be any more? */
-static void extras_crash(struct state *state, uint32_t first, uint32_t moment,
-			 enum loss loss)
+/*
+ * Another crash: what is sure by now, and what cannot be there any more? What a
+ * kill had left is, unless power failed before anybody synced it.
+ */
+static void state_crash(struct state *state, uint32_t n_before, uint32_t moment,
+			bool was_synced, enum loss loss)
 {
-	uint32_t n = first;
+	uint32_t n = n_before;
 
-	for (uint32_t i = first; i < state->n_extras; i++) {
+	for (uint32_t i = 0; i < n_before; i++)
+		if (loss != KILL && !was_synced)
+			state->extras[i].is_kept = state->extras[i].is_durable;
+		else if (was_synced)
+			state->extras[i].is_durable = state->extras[i].is_kept;
+	for (uint32_t i = n_before; i < state->n_extras; i++) {
 		struct extra *extra = &state->extras[i];
-		uint32_t sure =
-			loss == KILL ? extra->acknowledged : extra->flushed;
 
 		if (extra->issued > moment)
 			continue;
-		extra->is_durable = sure <= moment;
+		extra->is_durable = extra->flushed <= moment;
+		extra->is_kept =
+			extra->is_durable ||
+			(loss == KILL && extra->acknowledged <= moment);
 		state->extras[n++] = *extra;
 	}
 	state->n_extras = n;
+	state->is_kill = state->is_kill && (loss == KILL || was_synced);
 }
 
 /*
@@ -628,9 +639,7 @@ static bool state_run(struct state *state, struct memory *memory,
 	loss = (enum loss)pick(&random, N_LOSSES);
 	ops = memory->ops;
 	crash(memory, before, ops, durable, moment, loss, &random);
-	extras_crash(state, n_extras, moment, loss);
-	/* what a kill had left may be gone after a second crash, by power */
-	state->is_kill = state->is_kill && loss == KILL;
+	state_crash(state, n_extras, moment, durable >= first, loss);
 	n_again++;
 	return state_run(state, memory, before, n_crashes - 1);
 }

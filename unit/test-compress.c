@@ -269,9 +269,290 @@ static void test_models(void)
 	content_kind = CONTENT_MIXED;
 }
 
+/* --- threads ----------------------------------------------------------------
+ */
+
+struct part {
+	struct volume *volume;
+	unsigned int worker;
+	uint64_t random;
+	uint64_t n_steps;
+	int error;
+};
+
+/* Blocks of a thread's own, each N_THREADS-th group of four. */
+static uint64_t part_block(struct part *part)
+{
+	uint64_t groups = part->volume->n_blocks / 4 / N_THREADS;
+
+	return (content_random(&part->random) % groups * N_THREADS +
+		part->worker) *
+	       4;
+}
+
+static int part_step(struct part *part)
+{
+	struct volume *volume = part->volume;
+	uint64_t lba = part_block(part);
+	uint64_t what = content_random(&part->random) % 16;
+	unsigned char data[4 * CONTENT_BYTES];
+	int error = 0;
+
+	if (what == 0)
+		return engine_flush(&volume->engine);
+	if (what < 8) {
+		for (uint32_t i = 0; i < 4; i++)
+			content_fill(data + i * CONTENT_BYTES, lba + i,
+				     ++volume->model[lba + i]);
+		return do_write(volume, part->worker, data, lba, 4);
+	}
+	if (what == 8) {
+		memset(&volume->model[lba], 0, 4 * sizeof(uint64_t));
+		return do_zero(volume, lba, 4, true);
+	}
+	error = engine_read(&volume->engine, part->worker, data, sizeof(data),
+			    lba * CONTENT_BYTES);
+	for (uint32_t i = 0; error == 0 && i < 4; i++)
+		if (!content_is(data + i * CONTENT_BYTES, lba + i,
+				volume->model[lba + i]))
+			error = -EILSEQ;
+	return error;
+}
+
+static void *part_main(void *arg)
+{
+	struct part *part = arg;
+
+	for (uint64_t i = 0; part->error == 0 && i < part->n_steps; i++)
+		part->error = part_step(part);
+	return NULL;
+}
+
+/* On a volume that is nearly full: the cleaner moves what they write. */
+static void test_threads(const char *what, enum content_kind kind,
+			 const struct format_options *format)
+{
+	uint64_t n_steps = number("COMPRESS_STEPS", 8000);
+	pthread_t threads[N_THREADS];
+	struct part parts[N_THREADS];
+	struct volume volume;
+	int error = 0;
+
+	content_kind = kind;
+	ok(volume_make(&volume, 6 << 20, format, 1) &&
+		   engine_close(&volume.engine) == 0,
+	   "%s: made", what);
+	volume.options.is_manual = false;
+	volume.options.checkpoint_bytes = 1 << 20;
+	ok(volume_open(&volume) == 0, "%s: opens", what);
+	for (unsigned int i = 0; i < N_THREADS; i++) {
+		parts[i] = (struct part){ .volume = &volume,
+					  .worker = i,
+					  .random = i,
+					  .n_steps = n_steps };
+		pthread_create(&threads[i], NULL, part_main, &parts[i]);
+	}
+	for (unsigned int i = 0; i < N_THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		if (parts[i].error != 0)
+			error = parts[i].error;
+	}
+	ok(error == 0, "%s: %u threads, %llu steps each: %s", what, N_THREADS,
+	   (unsigned long long)n_steps, strerror(-error));
+	engine_abandon(&volume.engine);
+	report(&volume, what);
+	ok(volume.engine.n_cleaned > 0, "%s: the cleaner had work", what);
+	ok(volume_open(&volume) == 0 && model_compare(&volume) == 0,
+	   "%s: content is the model's after a kill", what);
+	ok(engine_close(&volume.engine) == 0, "%s: closes", what);
+	volume_free(&volume);
+	content_kind = CONTENT_MIXED;
+}
+
+/* --- full -------------------------------------------------------------------
+ */
+
+/* Write a whole volume in pieces. Return: 0, or the first error. */
+static int fill(struct volume *volume, uint32_t n, uint64_t *written)
+{
+	int error = 0;
+
+	for (*written = 0; error == 0 && *written + n <= volume->n_blocks;) {
+		for (uint32_t i = 0; i < n; i++)
+			content_fill(buffer + i * CONTENT_BYTES, *written + i,
+				     volume->model[*written + i] =
+					     ++volume->version);
+		error = do_write(volume, 0, buffer, *written, n);
+		if (error == 0)
+			*written += n;
+	}
+	return error;
+}
+
+/* Every block is in use, and none can be packed: it must go on all the same. */
+static void test_full(void)
+{
+	uint64_t steps = number("COMPRESS_STEPS", 3000), i, written;
+	struct format_options format = { .nonce = 31 };
+	struct volume volume;
+	int error;
+
+	content_kind = CONTENT_RAW;
+	ok(volume_make(&volume, 8 << 20, &format, 7), "full: made");
+	error = fill(&volume, 1, &written);
+	ok(error == 0 && written == volume.n_blocks, "full: %llu of %llu: %s",
+	   (unsigned long long)written, (unsigned long long)volume.n_blocks,
+	   strerror(-error));
+	for (i = 0; error == 0 && i < steps; i++) {
+		uint64_t lba = pick(&volume, volume.n_blocks);
+
+		content_fill(buffer, lba, volume.model[lba] = ++volume.version);
+		error = do_write(&volume, 0, buffer, lba, 1);
+		if (error == 0)
+			error = engine_flush(&volume.engine);
+		if (error == 0 && pick(&volume, 200) == 0)
+			error = step_reopen(&volume);
+	}
+	ok(error == 0, "full: %llu flushed overwrites at depth 1: %s",
+	   (unsigned long long)i, strerror(-error));
+	report(&volume, "full");
+	ok(model_compare(&volume) == 0, "full: content is the model's");
+	ok(engine_close(&volume.engine) == 0, "full: closes");
+	volume_free(&volume);
+	content_kind = CONTENT_MIXED;
+}
+
+/* More was promised than fits: a clear error, and a way back. */
+static void test_overcommit(void)
+{
+	struct format_options format = { .nonce = 32,
+					 .size = 64 << 20,
+					 .may_overcommit = true };
+	struct volume volume;
+	uint64_t written;
+	int error;
+
+	content_kind = CONTENT_RAW;
+	ok(volume_make(&volume, 8 << 20, &format, 8), "overcommit: made");
+	error = fill(&volume, 8, &written);
+	ok(error == -ENOSPC, "overcommit: full after %llu of %llu: %s",
+	   (unsigned long long)written, (unsigned long long)volume.n_blocks,
+	   strerror(-error));
+	ok(engine_flush(&volume.engine) == 0, "overcommit: flushes");
+	memset(&volume.model[written], 0, 8 * sizeof(uint64_t));
+	ok(do_zero(&volume, written, 8, true) == 0, "overcommit: discards");
+	ok(model_compare(&volume) == 0, "overcommit: nothing is lost");
+	memset(volume.model, 0, written / 2 * sizeof(uint64_t));
+	ok(do_zero(&volume, 0, written / 2, true) == 0,
+	   "overcommit: discards half of it");
+	ok(step_write(&volume, written, 8) == 0, "overcommit: writes again");
+	ok(step_reopen(&volume) == 0 && model_compare(&volume) == 0,
+	   "overcommit: content is the model's");
+	ok(volume.memory.n_punched > 0, "overcommit: gave space back");
+	ok(engine_close(&volume.engine) == 0, "overcommit: closes");
+	volume_free(&volume);
+	content_kind = CONTENT_MIXED;
+}
+
+/* --- failures ---------------------------------------------------------------
+ */
+
+/*
+ * The medium fails from its n-th write or sync on: what was acknowledged and
+ * flushed before is there afterwards, no flush succeeds any more, and the
+ * volume asks to be checked, where that could still be written.
+ */
+static bool fails_well(struct volume *volume, int n)
+{
+	struct engine *engine = &volume->engine;
+	uint64_t flushed[256];
+	int error = 0, i;
+
+	memcpy(flushed, volume->model, sizeof(flushed));
+	volume->memory.fail_after = n;
+	for (i = 0; error == 0 && i < 200; i++) {
+		uint64_t lba = pick(volume, 256);
+
+		content_fill(buffer, lba,
+			     volume->model[lba] = ++volume->version);
+		error = do_write(volume, 0, buffer, lba, 1);
+		if (error == 0 && i % 8 == 7) {
+			error = engine_flush(engine);
+			if (error == 0)
+				memcpy(flushed, volume->model, sizeof(flushed));
+		}
+		if (error == 0 && i % 64 == 63)
+			error = engine_checkpoint(engine);
+	}
+	if (error == 0)
+		return false;
+	volume->memory.fail_after = -1;
+	if (engine_flush(engine) == 0 ||
+	    do_write(volume, 0, buffer, 0, 1) == 0 ||
+	    engine_close(engine) == 0 || volume_open(volume) != 0)
+		return false;
+	for (uint64_t lba = 0; lba < 256; lba++) {
+		if (engine_read(engine, 0, buffer, CONTENT_BYTES,
+				lba * CONTENT_BYTES) != 0)
+			return false;
+		if (content_version(buffer) < flushed[lba])
+			return false;
+		volume->model[lba] = content_version(buffer);
+	}
+	return true;
+}
+
+static void test_failures(void)
+{
+	struct format_options format = { .nonce = 33 };
+	struct volume volume;
+	int n;
+
+	ok(volume_make(&volume, 8 << 20, &format, 9), "failures: made");
+	for (n = 0; n < 200; n++)
+		if (!fails_well(&volume, n))
+			break;
+	ok(n == 200, "failures: of each of %d writes and syncs", n);
+	engine_abandon(&volume.engine);
+	volume_free(&volume);
+}
+
+/* --- reading only -----------------------------------------------------------
+ */
+
+static void test_read_only(void)
+{
+	struct format_options format = { .nonce = 34 };
+	struct volume volume;
+	bool is_good = true;
+
+	ok(volume_make(&volume, 8 << 20, &format, 10), "read-only: made");
+	for (int i = 0; is_good && i < 300; i++)
+		is_good = step_write(&volume, pick(&volume, 1000), 3) == 0;
+	engine_abandon(&volume.engine);
+	volume.memory.fail_after = 0; /* nothing may be written */
+	volume.options.is_read_only = true;
+	ok(is_good && volume_open(&volume) == 0, "read-only: opens");
+	ok(volume.engine.n_replayed > 0, "read-only: replays");
+	ok(model_compare(&volume) == 0, "read-only: content is the model's");
+	ok(do_write(&volume, 0, buffer, 0, 1) == -EROFS &&
+		   do_zero(&volume, 0, 1, true) == -EROFS,
+	   "read-only: refuses to write");
+	ok(engine_close(&volume.engine) == 0, "read-only: closes");
+	volume_free(&volume);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	test_models();
+	test_threads("threads", CONTENT_MIXED,
+		     &(struct format_options){ .nonce = 41 });
+	test_threads("threads, raw", CONTENT_RAW,
+		     &(struct format_options){ .nonce = 42 });
+	test_full();
+	test_overcommit();
+	test_failures();
+	test_read_only();
 	return tap_done();
 }
