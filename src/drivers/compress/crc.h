@@ -13,6 +13,8 @@
  * @crc: 0 for the first
  * @data: the bytes
  * @len: how many
+ *
+ * Return: the checksum.
  */
 uint32_t crc_update(uint32_t crc, const void *data, size_t len);
 

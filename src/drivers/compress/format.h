@@ -110,6 +110,7 @@ struct position {
  * @position: where the log goes on
  * @n_mapped: blocks with data
  * @n_zero: blocks that are zero by a record
+ * @zero: nothing
  */
 struct super {
 	char magic[16];
@@ -398,6 +399,8 @@ void batch_seal(struct batch_head *head, const struct super *super);
  * @head: as read, the rest behind it
  * @super: of the volume
  * @room: bytes that can be looked at
+ *
+ * Return: whether it is.
  */
 bool batch_is_valid(const struct batch_head *head, const struct super *super,
 		    uint32_t room);
@@ -411,6 +414,8 @@ void record_seal(struct record *record, const struct super *super);
  * @super: of the volume
  *
  * The payload is not looked at, but @len is within bounds.
+ *
+ * Return: whether it does.
  */
 bool record_is_valid(const struct record *record, const struct super *super);
 

@@ -122,7 +122,9 @@ void log_start(struct log *log, const struct position *position);
  * @payload: record->len bytes, copied
  * @commit: who waits for it, or NULL
  *
- * May write. Return: 0, -EAGAIN (there is no segment left for it), or another
+ * May write.
+ *
+ * Return: 0, -EAGAIN (there is no segment left for it), or another
  * -errno: the log's error.
  */
 int log_append(struct log *log, struct record *record, const void *payload,

@@ -55,9 +55,11 @@ struct leaf {
  * @tree: references to the pages on the medium
  * @space: the segments
  * @applied: place in the log that this is the map of
- * @leaves: the cache, @n_leaves of them
+ * @leaves: the cache
  * @pages: what is in them
- * @hash: heads of the chains, + 1; @n_hash, a power of two
+ * @hash: heads of the chains, + 1
+ * @n_leaves: pages in the cache
+ * @n_hash: chains, a power of two
  * @hand: where the search for a page to replace goes on
  * @n_rights: most pages that are dirty or about to be
  * @n_rights_left: how many more can be
@@ -124,7 +126,9 @@ int map_load(struct map *map);
  * @n: how many, all on one page
  * @entries: filled in
  *
- * Takes the lock, may read. Return: 0, -EIO (damaged), or another -errno.
+ * Takes the lock, may read.
+ *
+ * Return: 0, -EIO (damaged), or another -errno.
  */
 int map_look(struct map *map, uint64_t lba, uint32_t n, uint64_t *entries);
 
@@ -134,6 +138,8 @@ int map_look(struct map *map, uint64_t lba, uint32_t n, uint64_t *entries);
  * @entry: of a block with data
  *
  * Takes the lock.
+ *
+ * Return: the sequence.
  */
 uint64_t map_first_sequence(struct map *map, uint64_t entry);
 
@@ -143,6 +149,8 @@ uint64_t map_first_sequence(struct map *map, uint64_t entry);
  * @lba: the block
  *
  * Takes the lock, never reads.
+ *
+ * Return: whether it is.
  */
 bool map_is_empty(struct map *map, uint64_t lba);
 
@@ -152,7 +160,9 @@ bool map_is_empty(struct map *map, uint64_t lba);
  * @lba: a block of it
  * @limit: more segments than this have to be free
  *
- * Takes the lock, may read. Return: 0, -EAGAIN (there are no rights, or
+ * Takes the lock, may read.
+ *
+ * Return: 0, -EAGAIN (there are no rights, or
  * segments), -EIO (damaged), or another -errno.
  */
 int map_pin(struct map *map, uint64_t lba, uint32_t limit);
@@ -198,7 +208,9 @@ void map_put(struct map *map, uint64_t lba, uint64_t entry);
  * @copies: room for n_rights pages; filled, sorted by number
  * @indices: of the pages, among all of the lowest level
  *
- * The lock is held. Return: how many there are.
+ * The lock is held.
+ *
+ * Return: how many there are.
  */
 uint32_t map_freeze(struct map *map, struct page *copies, uint64_t *indices);
 

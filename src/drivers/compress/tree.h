@@ -67,7 +67,9 @@ int tree_load(struct tree *tree, struct page_ref root, uint64_t *lost);
  * @ref: its reference
  * @page: where to; all zeroes when it is not present
  *
- * Needs no lock. Return: 0, -EIO (damaged too), or another -errno.
+ * Needs no lock.
+ *
+ * Return: 0, -EIO (damaged too), or another -errno.
  */
 int tree_read(const struct tree *tree, unsigned int level, uint64_t index,
 	      struct page_ref ref, struct page *page);
@@ -79,7 +81,9 @@ int tree_read(const struct tree *tree, unsigned int level, uint64_t index,
  * @pages: with their entries; sealed here
  * @n: how many; the other slot is the same one for all
  *
- * Needs no lock, being the only writer. Return: 0 or -errno.
+ * Needs no lock, being the only writer.
+ *
+ * Return: 0 or -errno.
  */
 int tree_write(const struct tree *tree, uint64_t index, struct page *pages,
 	       uint32_t n);
@@ -97,7 +101,9 @@ void tree_set(struct tree *tree, unsigned int level, uint64_t index,
  * @tree: the tree
  * @page: memory for one page
  *
- * Needs no lock, being the only writer. Return: 0 or -errno.
+ * Needs no lock, being the only writer.
+ *
+ * Return: 0 or -errno.
  */
 int tree_write_upper(struct tree *tree, struct page *page);
 
