@@ -183,19 +183,19 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-Iunit -Isrc -Ikmod -Ibats/checker -idirafter build/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
+# Engine of compressed volumes; it needs nothing of the runtime.
+compress := $(filter-out %/actions.c %/compress.c %/file.c, \
+	$(wildcard src/drivers/compress/*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
-# Engine of compressed volumes; it needs nothing of the runtime.
-compress := $(addprefix src/drivers/compress/,background.c check.c checkpoint.c clean.c \
-	codec.c crc.c engine.c format.c layout.c log.c map.c recover.c space.c \
-	tree.c)
 test-compress_with := $(compress) build/deps/lib/libzstd.a
 test-compress-crash_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
-test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/dev.c \
+test-drivers_with := $(wildcard src/drivers/*.c src/drivers/compress/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c \
-	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
+	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
+	build/deps/lib/libzstd.a
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c

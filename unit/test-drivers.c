@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 
 #include "dev.h"
+#include "drivers/compress/engine.h"
+#include "drivers/compress/file.h"
 #include "msg.h"
 #include "opt.h"
 #include "tap.h"
@@ -29,15 +31,17 @@
 struct request {
 	struct io io; /* first: io_done() gets a pointer to it */
 	bool is_read;
-	int n_answers;
+	_Atomic int n_answers;
 	int error;
 	void *addr; /* where the driver wants the data to or has it */
 };
 
 extern const struct driver driver_ram, driver_zero, driver_loop;
+extern const struct driver driver_compress;
 
 static alignas(4096) unsigned char buffer[MAX_IO];
 static char caught[4096];
+static __thread unsigned int worker;
 
 /* --- the runtime's side -------------------------------------------------- */
 
@@ -45,15 +49,23 @@ static void answer(struct io *io, int error, void *addr)
 {
 	struct request *request = (struct request *)io;
 
-	request->n_answers++;
 	request->error = error < 0 ? -error : error;
 	request->addr = addr;
+	request->n_answers++;
+}
+
+/* Another thread may be about to answer. Return: how often it was answered. */
+static int answers(struct request *request)
+{
+	for (int i = 0; request->n_answers == 0 && i < 10000; i++)
+		usleep(1000);
+	return request->n_answers;
 }
 
 unsigned int io_worker(const struct io *io)
 {
 	(void)io;
-	return 0;
+	return worker;
 }
 
 void io_done(struct io *io, int error)
@@ -103,6 +115,7 @@ static int open_words(struct dev *dev, const struct driver *driver,
 	memset(dev, 0, sizeof(*dev));
 	dev->driver = driver;
 	dev->control = -1;
+	dev->n_workers = N_THREADS;
 	dev->kept_memory = calloc(1, driver->kept_size + 1);
 	dev->attrs.flags = flags;
 	dev->priv = groups[0].base = calloc(1, driver->priv_size);
@@ -132,11 +145,15 @@ static int run(struct dev *dev, enum kbdus_op op, uint64_t off, uint32_t len,
 	       unsigned char *data)
 {
 	struct request request = {
-		.io = { .off = off, .len = len, .buf = data, .dev = dev },
+		.io = { .off = off,
+			.len = len,
+			.buf = data,
+			.dev = dev,
+			.tag = (uint16_t)worker },
 	};
 
 	dev->serve[op](&request.io);
-	if (request.n_answers != 1)
+	if (answers(&request) != 1)
 		return -1;
 	if (request.error != 0 || request.addr == data)
 		return request.error;
@@ -267,6 +284,7 @@ static void *part_main(void *arg)
 	alignas(4096) unsigned char data[4096];
 	uint32_t step = N_THREADS * 4096;
 
+	worker = part->first / 4096;
 	part->is_right = true;
 	for (uint32_t off = part->first; off < (1U << 20); off += step) {
 		memset(data, (int)(off / 4096 % 251), sizeof(data));
@@ -627,6 +645,48 @@ static void test_loop_refusals(void)
 	unlink(path);
 }
 
+/* --- compress ------------------------------------------------------------ */
+
+static void make_volume(off_t size)
+{
+	struct format_options options = { .level = 1, .nonce = 1 };
+	const char *reason = NULL;
+	struct super super;
+	struct file file;
+
+	make_file(size);
+	ok(file_open(&file, path, false) == EXIT_DONE &&
+		   engine_format(&file.medium, &options, &super, &reason) == 0,
+	   "compress: formats");
+	file_close(&file);
+}
+
+static void test_compress(void)
+{
+	struct dev dev;
+
+	make_file(1 << 20);
+	ok(OPEN(&dev, driver_compress, 0, path) == EXIT_FAILED,
+	   "compress: refuses what is no volume");
+	tap_caught(caught, sizeof(caught));
+	ok(strstr(caught, "is no compressed volume") != NULL &&
+		   strstr(caught, "bdus compress format") != NULL,
+	   "compress: says what it lacks");
+	make_volume(16 << 20);
+	ok(OPEN(&dev, driver_compress, 0, path) == EXIT_DONE,
+	   "compress: opens");
+	check_model(&dev, "compress");
+	check_threads(&dev, "compress");
+	close_dev(&dev, "compress");
+	ok(OPEN(&dev, driver_compress, KBDUS_DEVICE_READ_ONLY, path) ==
+			   EXIT_DONE &&
+		   run(&dev, KBDUS_OP_READ, 4096, 4096, buffer) == 0 &&
+		   buffer[0] == 1,
+	   "compress -r: opens again");
+	close_dev(&dev, "compress -r");
+	unlink(path);
+}
+
 int main(void)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -654,6 +714,7 @@ int main(void)
 	test_loop_readers();
 	test_loop_create();
 	test_loop_refusals();
+	test_compress();
 	rmdir(dir);
 	return tap_done();
 }

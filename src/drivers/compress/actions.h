@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compress/actions.h - what can be done to a volume beside serving it.
+ */
+#ifndef BDUS_COMPRESS_ACTIONS_H
+#define BDUS_COMPRESS_ACTIONS_H
+
+#include "applet.h"
+
+extern const struct applet compress_action_format;
+extern const struct applet compress_action_info;
+extern const struct applet compress_action_check;
+
+#endif /* BDUS_COMPRESS_ACTIONS_H */
