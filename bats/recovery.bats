@@ -6,28 +6,7 @@ load lib
 # How often, where the number matters (500 for the figures of the README).
 recoveries=${BDUS_RECOVERIES:-20}
 
-start_verify() { # [FIO-OPTION...]
-	fio --name=verify --filename="$dev" --size=48M --direct=1 \
-		--ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=4k-64k \
-		--verify=crc32c --verify_fatal=1 --verify_state_save=0 \
-		--verify_backlog=256 --loops=1000 --allow_file_create=0 \
-		--thinktime=1 --thinktime_blocks=64 "$@" \
-		>fio.out 2>&1 3>&- 4>&- &
-	client=$!
-	wait_until 30 has_written 100
-}
-
-end_verify() {
-	kill -INT "$client"
-	wait "$client" || true
-	grep -q 'err= 0' fio.out
-}
-
-has_written() { (($(attribute write_requests) >= $1)); } # REQUESTS
-has_restarts() { (($(attribute restarts) >= $1)); }	 # N
-is_in_state() { [[ $(attribute state) == "$1" ]]; }
 has_waiting() { (($(attribute waiting) >= $1)); }
-has_in_flight() { (($(attribute in_flight) >= $1)); }
 
 # kill -9, of the driver that serves now
 kill_driver() {
