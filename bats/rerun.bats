@@ -153,6 +153,23 @@ refused() {
 	run -5 bdus loop --read-only file
 }
 
+# The lock has a number that a low limit of open files does not allow.
+@test "a low limit of open files is raised, or told" {
+	truncate -s 64M file
+	start prlimit --nofile=64:1024 bdus loop --supervise file
+	prlimit --nofile=64:1024 bdus rerun "$id" loop file
+	kill -9 "$(attribute pid)"
+	wait_until 10 has_restarts 2
+	wait_until 10 is_in_state live
+	run -5 --separate-stderr bdus loop file
+	[[ $stderr == *'file: is in use'* ]]
+	pid=$(attribute pid)
+	refused 'open files (ulimit -Hn) is 64, bdus needs 202' 1 \
+		prlimit --nofile=64:64 bdus rerun "$id" loop file
+	run -1 prlimit --nofile=64:64 bdus zero --size 1M
+	[[ $output == *'bdus needs 202'* ]]
+}
+
 @test "time-outs and recovery persist unless given anew" {
 	truncate -s 64M file
 	start bdus loop --recoverable --recovery-timeout 77 --timeout 55 file

@@ -13,6 +13,8 @@
 
 /** KEPT_FD - its number. */
 #define KEPT_FD 200
+/** KEPT_MIN_FILES - limit of open files with room for it, and to take it by. */
+#define KEPT_MIN_FILES (KEPT_FD + 2)
 
 /**
  * kept_publish - make a descriptor the kept one
