@@ -6,6 +6,11 @@ load lib
 # How often, where the number matters (500 for the figures of the README).
 recoveries=${BDUS_RECOVERIES:-20}
 
+teardown() {
+	[[ ! -e frozen ]] || fsfreeze --unfreeze /mnt || true
+	common_teardown
+}
+
 has_waiting() { (($(attribute waiting) >= $1)); }
 
 # kill -9, of the driver that serves now
@@ -344,6 +349,36 @@ stop_driver() {
 	wait_until 10 has_ended "$pid"
 	bdus rerun "$id" loop --direct --block-size 4096 /mnt/file
 	read_block 0
+	bdus destroy "$id"
+	umount /mnt
+}
+
+# Another backing has another lock: only the device itself can wait.
+@test "what a killed driver held is not sent again while that one lives" {
+	bdus ram --size 64M
+	mkfs.ext4 -q -b 4096 /dev/bdus-0
+	mount /dev/bdus-0 /mnt
+	truncate -s 16M /mnt/file other
+	start bdus loop --recoverable --timeout 1 --on-hang restart /mnt/file
+	fill_pattern block 4096
+	# its write waits in D state for the end of the freeze
+	fsfreeze --freeze /mnt
+	touch frozen
+	client_waits write_block 8192 block
+	wait_until 10 is_in_state waiting
+	bdus rerun "$id" loop other 3>&- 4>&- &
+	rerun=$!
+	# this is for what must not happen
+	sleep 1
+	kill -0 "$pid"
+	is_in_state waiting
+	cmp -n 4096 -i 8192:0 other /dev/zero
+	fsfreeze --unfreeze /mnt
+	rm frozen
+	wait "$rerun"
+	wait "$client"
+	wait_until 5 has_ended "$pid"
+	cmp -n 4096 -i 8192:0 other block
 	bdus destroy "$id"
 	umount /mnt
 }
