@@ -16,8 +16,10 @@ VERSION := 0.1.0
 API_VERSION := 0.1.2
 
 CFLAGS ?= -O2 -g
-DRIVERS ?= $(sort $(notdir $(basename $(wildcard src/drivers/*.c)) \
-	$(patsubst %/,%,$(wildcard src/drivers/*/))))
+# A driver is src/drivers/NAME.c, or src/drivers/NAME/NAME.c and its rooms.
+DRIVERS ?= $(sort $(basename $(notdir $(wildcard src/drivers/*.c)) \
+	$(foreach d,$(notdir $(wildcard src/drivers/*)), \
+	$(notdir $(wildcard src/drivers/$d/$d.c)))))
 APPLETS := $(sort $(notdir $(basename $(wildcard src/applets/*.c))))
 KERNELS ?= $(patsubst /lib/modules/%/build,%, \
 	$(wildcard /lib/modules/6.1.*/build /lib/modules/6.12.*/build))
@@ -182,15 +184,16 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
-test-checker_libs := $(libraries)
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-devid_with := src/devid.c src/msg.c
-test-drivers_libs := $(libraries)
-test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/dev.c \
+test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
+
+test-luks2_libs := $(libraries)
+test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/drivers/encrypt/cipher.c src/msg.c
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c

@@ -11,8 +11,9 @@
 #include "opt.h"
 
 /**
- * struct applet - a tool
+ * struct applet - a tool, or an action of a driver (driver.h)
  * @name: the file's name
+ * @alias: what users of another program call it, or NULL; of actions only
  * @summary: one line for --list-full and help, lower case, no full stop
  * @operands: synopsis of what follows the options, e.g. "DEV|ID...", or ""
  * @opts: its options, or NULL
@@ -23,6 +24,7 @@
  */
 struct applet {
 	const char *name;
+	const char *alias;
 	const char *summary;
 	const char *operands;
 	const struct opt *opts;

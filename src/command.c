@@ -66,6 +66,43 @@ bool command_at(size_t i, struct command *command)
 	}
 }
 
+bool command_action_at(const struct command *command, size_t i,
+		       struct command *action)
+{
+	const struct driver *driver = command->driver;
+
+	if (driver == NULL || driver->actions == NULL)
+		return false;
+	for (size_t n = 0; n <= i; n++)
+		if (driver->actions[n] == NULL)
+			return false;
+	command_from_applet(action, driver->actions[i]);
+	action->of = driver->name;
+	return true;
+}
+
+bool command_find_action(const struct command *command, const char *name,
+			 struct command *action)
+{
+	for (size_t i = 0; command_action_at(command, i, action); i++) {
+		const char *alias = action->applet->alias;
+
+		if (strcmp(action->name, name) == 0 ||
+		    (alias != NULL && strcmp(alias, name) == 0))
+			return true;
+	}
+	return false;
+}
+
+void command_skip_open(const struct driver *driver, int *argc, char ***argv)
+{
+	if (driver->actions == NULL || *argc == 0 ||
+	    strcmp((*argv)[0], "open") != 0)
+		return;
+	--*argc;
+	++*argv;
+}
+
 bool command_find(const char *name, struct command *command)
 {
 	const struct applet *applet = applet_find(name);

@@ -14,8 +14,9 @@
 #include "driver.h"
 
 /**
- * struct command - an applet or a driver
+ * struct command - an applet, a driver, or an action of a driver
  * @name: what it is called by
+ * @of: name of the driver whose action it is, or NULL
  * @summary: one line
  * @operands: synopsis of its operands, or ""
  * @opts: its own options, or NULL
@@ -24,6 +25,7 @@
  */
 struct command {
 	const char *name;
+	const char *of;
 	const char *summary;
 	const char *operands;
 	const struct opt *opts;
@@ -39,6 +41,30 @@ bool command_at(size_t i, struct command *command);
 
 /** command_find - the command called @name; false: there is none. */
 bool command_find(const char *name, struct command *command);
+
+/**
+ * command_action_at - the action at place @i of a driver's list
+ * @command: the driver; others have none
+ * @i: counts from 0
+ * @action: filled in
+ *
+ * Return: false: past the last one.
+ */
+bool command_action_at(const struct command *command, size_t i,
+		       struct command *action);
+
+/** command_find_action - the action called @name, or by its alias; false: it
+ * has none of that name. */
+bool command_find_action(const struct command *command, const char *name,
+			 struct command *action);
+
+/**
+ * command_skip_open - skip the word "open" where a driver has actions
+ * @driver: the driver
+ * @argc: words that follow its name; changed
+ * @argv: them; changed
+ */
+void command_skip_open(const struct driver *driver, int *argc, char ***argv);
 
 /**
  * command_groups - the option tables of a command, without bases
@@ -68,7 +94,8 @@ void help_list(bool is_full);
 /**
  * help_list_options - print all options to stdout, one a line: command,
  * long name, letter or "-", type, "required" or "-"; those that all drivers
- * have in common once, with "common" as the command.
+ * have in common once, with "common" as the command; those of an action with
+ * DRIVER/ACTION as the command.
  */
 void help_list_options(void);
 

@@ -44,16 +44,32 @@ void help_usage(FILE *out, bool is_short)
 	      out);
 }
 
+static void help_actions(const struct command *command)
+{
+	struct command action;
+
+	for (size_t i = 0; command_action_at(command, i, &action); i++) {
+		if (i == 0)
+			printf("\nActions, as 'bdus %s ACTION ...':\n",
+			       command->name);
+		printf("  %-14s  %s\n", action.name, action.summary);
+	}
+}
+
 void help_command(const struct command *command)
 {
+	const char *page = command->of != NULL ? command->of : command->name;
 	struct opt_group groups[COMMAND_GROUPS];
 
 	command_groups(command, groups);
-	printf("Usage: bdus %s [OPTION...]%s%s\n\n%s: %s\n", command->name,
+	printf("Usage: bdus %s%s%s [OPTION...]%s%s\n\n%s: %s\n",
+	       command->of != NULL ? command->of : "",
+	       command->of != NULL ? " " : "", command->name,
 	       *command->operands != '\0' ? " " : "", command->operands,
 	       command->name, command->summary);
 	opt_print_help(stdout, groups);
-	printf("\nMore in the manual page bdus-%s(8).\n", command->name);
+	help_actions(command);
+	printf("\nMore in the manual page bdus-%s(8).\n", page);
 }
 
 void help_list(bool is_full)
@@ -76,13 +92,27 @@ static void list_opts(const char *name, const struct opt *opt)
 		       opt->flags & OPT_REQUIRED ? "required" : "-");
 }
 
+static void list_action_opts(const struct command *command)
+{
+	struct command action;
+	char name[64];
+
+	for (size_t i = 0; command_action_at(command, i, &action); i++) {
+		snprintf(name, sizeof(name), "%s/%s", command->name,
+			 action.name);
+		list_opts(name, action.opts);
+	}
+}
+
 void help_list_options(void)
 {
 	struct command command;
 
 	list_opts("common", options_table());
-	for (size_t i = 0; command_at(i, &command); i++)
+	for (size_t i = 0; command_at(i, &command); i++) {
 		list_opts(command.name, command.opts);
+		list_action_opts(&command);
+	}
 }
 
 /* First line of a small file, or NULL. */

@@ -29,10 +29,10 @@ static int leading_options(int argc, char **argv)
 	return n;
 }
 
-static int run_applet(const struct applet *applet, int argc, char **argv)
+static int run_applet(const char *who, const struct applet *applet, int argc,
+		      char **argv)
 {
 	static const struct opt no_opts[] = { OPT_END };
-	char who[64];
 	int status = EXIT_USAGE, n, left;
 	void *opts = calloc(1, applet->opts_size + 1);
 	const struct opt_group groups[] = {
@@ -45,7 +45,6 @@ static int run_applet(const struct applet *applet, int argc, char **argv)
 		msg_error("%s", strerror(ENOMEM));
 		return EXIT_FAILED;
 	}
-	snprintf(who, sizeof(who), "bdus %s", applet->name);
 	n = applet->takes_command ? leading_options(argc, argv) : argc;
 	left = opt_parse(who, groups, n, argv);
 	if (left >= 0 && applet->takes_command)
@@ -57,29 +56,43 @@ static int run_applet(const struct applet *applet, int argc, char **argv)
 	return status;
 }
 
-static int run_command(const char *name, int argc, char **argv)
+static int run_found(const struct command *command, int argc, char **argv)
 {
 	struct opt_group groups[COMMAND_GROUPS];
-	struct command command;
+	char who[64];
 	int n = argc;
+
+	command_groups(command, groups);
+	if (command->driver == NULL && command->applet->takes_command)
+		n = leading_options(argc, argv);
+	if (opt_wants_help(groups, n, argv)) {
+		help_command(command);
+		return EXIT_DONE;
+	}
+	if (command->driver != NULL)
+		return runtime_main(command->driver, argc, argv);
+	snprintf(who, sizeof(who), "bdus %s%s%s",
+		 command->of != NULL ? command->of : "",
+		 command->of != NULL ? " " : "", command->name);
+	return run_applet(who, command->applet, argc, argv);
+}
+
+static int run_command(const char *name, int argc, char **argv)
+{
+	struct command command, action;
 
 	if (!command_find(name, &command))
 		return command_unknown(name);
-	command_groups(&command, groups);
-	if (command.driver == NULL && command.applet->takes_command)
-		n = leading_options(argc, argv);
-	if (opt_wants_help(groups, n, argv)) {
-		help_command(&command);
-		return EXIT_DONE;
-	}
+	if (argc > 0 && command_find_action(&command, argv[0], &action))
+		return run_found(&action, argc - 1, argv + 1);
 	if (command.driver != NULL)
-		return runtime_main(command.driver, argc, argv);
-	return run_applet(command.applet, argc, argv);
+		command_skip_open(command.driver, &argc, &argv);
+	return run_found(&command, argc, argv);
 }
 
 static int run_help(int argc, char **argv)
 {
-	struct command command;
+	struct command command, action;
 
 	if (argc == 0) {
 		help_usage(stdout, false);
@@ -88,6 +101,11 @@ static int run_help(int argc, char **argv)
 	for (int i = 0; i < argc; i++) {
 		if (!command_find(argv[i], &command))
 			return command_unknown(argv[i]);
+		if (i + 1 < argc &&
+		    command_find_action(&command, argv[i + 1], &action)) {
+			command = action;
+			i++;
+		}
 		help_command(&command);
 	}
 	return EXIT_DONE;

@@ -39,7 +39,10 @@ static int rerun_run(void *opts, int argc, char **argv)
 	driver = driver_find(argv[1]);
 	if (driver == NULL)
 		return command_unknown(argv[1]);
-	return runtime_rerun(id, rerun->is_forced, driver, argc - 2, argv + 2);
+	argc -= 2;
+	argv += 2;
+	command_skip_open(driver, &argc, &argv);
+	return runtime_rerun(id, rerun->is_forced, driver, argc, argv);
 }
 
 APPLET(rerun) = {
