@@ -124,13 +124,14 @@ struct json_t;
  * @subsystem: LUKS2, or ""
  * @header_size: LUKS1: up to the end of the last key slot's area; LUKS2: of
  *	one copy with its JSON area, bytes
+ * @keyslots_size: LUKS2: room for key material after both copies, bytes
  * @seqid: LUKS2
  * @key_size: of the volume key, bytes
  * @n_slots: how many there can be
  * @segment: the data
  * @digest: of the volume key
  * @slots: the key slots
- * @is_primary_ok: LUKS2: the first copy is valid (LUKS1: true)
+ * @is_primary_ok: LUKS2: the first copy is valid and as new (LUKS1: true)
  * @is_secondary_ok: LUKS2: the second copy is valid and as new (LUKS1: true)
  * @json: LUKS2: all of it, unknown objects too; the others are read from it
  * @salts: LUKS2: of the two binary headers
@@ -141,6 +142,7 @@ struct luks {
 	char label[49];
 	char subsystem[49];
 	uint64_t header_size;
+	uint64_t keyslots_size;
 	uint64_t seqid;
 	uint32_t key_size;
 	unsigned int n_slots;
