@@ -186,7 +186,7 @@ units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-devid_with := src/devid.c src/msg.c
-test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/dev.c \
+test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c

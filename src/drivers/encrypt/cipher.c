@@ -9,6 +9,7 @@
  */
 #include "cipher.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -22,17 +23,17 @@
 /* What LUKS calls it, what libcrypto does. */
 struct cipher_kind {
 	const char *name;
-	uint32_t key_size;
 	const char *algorithm;
+	uint32_t key_size;
 	bool is_essiv;
 };
 
 static const struct cipher_kind cipher_kinds[] = {
-	{ "aes-xts-plain64", 64, "AES-256-XTS", false },
-	{ "aes-xts-plain64", 32, "AES-128-XTS", false },
-	{ "aes-cbc-essiv:sha256", 32, "AES-256-CBC", true },
-	{ "aes-cbc-essiv:sha256", 16, "AES-128-CBC", true },
-	{ NULL, 0, NULL, false },
+	{ "aes-xts-plain64", "AES-256-XTS", 64, false },
+	{ "aes-xts-plain64", "AES-128-XTS", 32, false },
+	{ "aes-cbc-essiv:sha256", "AES-256-CBC", 32, true },
+	{ "aes-cbc-essiv:sha256", "AES-128-CBC", 16, true },
+	{ NULL, NULL, 0, false },
 };
 
 struct cipher {
@@ -132,10 +133,10 @@ static bool cipher_set_iv(const struct cipher *cipher, EVP_CIPHER_CTX *context,
 			  uint64_t sector)
 {
 	unsigned char iv[CIPHER_IV] = { 0 };
+	uint64_t number = htole64(sector);
 	int len;
 
-	for (int i = 0; i < 8; i++)
-		iv[i] = (unsigned char)(sector >> (8 * i));
+	memcpy(iv, &number, sizeof(number));
 	if (cipher->essiv != NULL &&
 	    EVP_CipherUpdate(cipher->essiv, iv, &len, iv, CIPHER_IV) != 1)
 		return false;
