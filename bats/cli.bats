@@ -88,10 +88,11 @@ fail() {
 	[[ -z $(awk 'NF < 2' <<<"$output") ]]
 }
 
-@test "--version: own, zstd's, OpenSSL's, and the module's" {
+@test "--version: own, zstd's, jansson's, OpenSSL's, and the module's" {
 	run -0 "$bdus" --version
 	grep -Eq '^bdus [0-9]+\.[0-9]+\.[0-9]+$' <<<"$output"
 	grep -Eq '^zstd 1\.[0-9.]+$' <<<"$output"
+	grep -Eq '^jansson 2\.[0-9.]+$' <<<"$output"
 	grep -Eq '^OpenSSL 3\.' <<<"$output"
 	grep -Eq '^kbdus ABI of this program: [0-9]+$' <<<"$output"
 	if [[ -e /sys/module/kbdus ]]; then
