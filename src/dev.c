@@ -40,6 +40,21 @@ void *dev_kept_memory(const struct dev *dev)
 	return dev->kept_memory;
 }
 
+const void *dev_kept_before(const struct dev *dev)
+{
+	return dev->kept_before;
+}
+
+int dev_kept_lock(const struct dev *dev)
+{
+	return kept_memory_lock(dev->kept_memory);
+}
+
+unsigned int dev_workers(const struct dev *dev)
+{
+	return dev->n_workers;
+}
+
 bool dev_is_restart(const struct dev *dev)
 {
 	return dev->is_restart;
@@ -126,9 +141,14 @@ static int dev_inherit(struct dev *dev)
 		return EXIT_DONE;
 	if (dev->control < 0)
 		code = takeover_meet(dev);
-	if (code == EXIT_DONE && !dev->has_kept && dev->old.pid > 0)
-		dev->has_kept = kept_take(dev->old.pid) == 0;
-	return code;
+	if (code != EXIT_DONE || dev->is_restart || dev->old.pid <= 0)
+		return code;
+	dev->has_kept = kept_take(dev->old.pid) == 0;
+	if (dev->driver->kept_size > 0)
+		dev->kept_before =
+			kept_memory_take(dev->old.pid, dev->driver->name,
+					 dev->driver->kept_size);
+	return EXIT_DONE;
 }
 
 static int dev_open_driver(struct dev *dev)
@@ -141,6 +161,9 @@ static int dev_open_driver(struct dev *dev)
 	if (dev->has_kept && !dev->does_keep)
 		close(KEPT_FD);
 	dev->has_kept = false;
+	if (dev->kept_before != NULL)
+		kept_memory_free(dev->kept_before);
+	dev->kept_before = NULL;
 	return code;
 }
 

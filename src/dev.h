@@ -67,6 +67,7 @@ struct worker {
  * @has_kept: there is a kept descriptor (kept.h), from the driver before
  * @does_keep: there is one, of this driver
  * @kept_memory: see dev_kept_memory()
+ * @kept_before: see dev_kept_before()
  * @control: a plain control file, -1 when there is none
  * @session: the session file, -1 when there is none
  * @buffers: payload buffers, or NULL
@@ -96,6 +97,7 @@ struct dev {
 	bool has_kept;
 	bool does_keep;
 	void *kept_memory;
+	void *kept_before;
 	int control;
 	int session;
 	void *buffers;

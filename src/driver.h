@@ -61,6 +61,14 @@ void io_done(struct io *io, int error);
  */
 void io_done_addr(struct io *io, void *addr);
 
+/**
+ * io_worker - the number of the thread that serves a request
+ * @io: the request, in a callback
+ *
+ * For what each thread has of its own. Return: 0 to dev_workers() - 1.
+ */
+unsigned int io_worker(const struct io *io);
+
 /** io_done_zero - answer a read with zeroes, made by the kernel. */
 void io_done_zero(struct io *io);
 
@@ -131,6 +139,9 @@ const struct driver *driver_find(const char *name);
 /** dev_priv - the driver's private structure. */
 void *dev_priv(const struct dev *dev);
 
+/** dev_workers - how many threads serve requests, at most; in open. */
+unsigned int dev_workers(const struct dev *dev);
+
 /** dev_operand - operand @i of the command line. */
 const char *dev_operand(const struct dev *dev, int i);
 
@@ -147,6 +158,22 @@ struct kbdus_attributes *dev_attrs(struct dev *dev);
  * Return: kept_size bytes.
  */
 void *dev_kept_memory(const struct dev *dev);
+
+/**
+ * dev_kept_before - the kept memory of the driver that is being replaced
+ * @dev: the device, in open
+ *
+ * Of the same kind of driver, in another process, which still uses it: for
+ * reading. The binary may be another one: a structure that changes in meaning
+ * has to change in size too.
+ *
+ * Return: kept_size bytes, until open returns; or NULL.
+ */
+const void *dev_kept_before(const struct dev *dev);
+
+/** dev_kept_lock - see to it that the kept memory is not swapped out.
+ * Return: 0 or -errno. */
+int dev_kept_lock(const struct dev *dev);
 
 /**
  * dev_is_restart - does this driver follow one that died, with its options?

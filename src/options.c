@@ -118,7 +118,7 @@ static int options_check_ready_fd(const struct options *options)
 		msg_error("--ready-fd: descriptor %d is not open", fd);
 		return EXIT_USAGE;
 	}
-	if (fd == KEPT_FD) {
+	if (fd == KEPT_FD || fd == KEPT_MEMORY_FD) {
 		msg_error("--ready-fd: descriptor %d is for bdus itself", fd);
 		return EXIT_USAGE;
 	}

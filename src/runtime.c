@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -209,6 +208,8 @@ static int runtime_serve(struct runtime *runtime)
 
 static void runtime_lock(struct runtime *runtime)
 {
+	if (runtime->dev.kept_memory != NULL)
+		kept_memory_lock(runtime->dev.kept_memory);
 	if (!runtime->opts.no_mlock)
 		runtime->lock_error = reclaim_lock();
 }
@@ -348,17 +349,16 @@ static int runtime_go(struct runtime *runtime)
 	return code;
 }
 
-/* Shared with the drivers to come; one page more than nothing. */
 static int runtime_alloc(struct runtime *runtime)
 {
 	const struct driver *driver = runtime->dev.driver;
-	void *kept = mmap(NULL, driver->kept_size + 1, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (kept == MAP_FAILED)
-		return -errno;
-	madvise(kept, driver->kept_size + 1, MADV_DONTDUMP);
-	runtime->dev.kept_memory = kept;
+	if (driver->kept_size > 0) {
+		runtime->dev.kept_memory =
+			kept_memory_make(driver->name, driver->kept_size);
+		if (runtime->dev.kept_memory == NULL)
+			return -errno;
+	}
 	runtime->dev.priv = calloc(1, driver->priv_size + 1);
 	return runtime->dev.priv != NULL ? 0 : -ENOMEM;
 }
@@ -367,8 +367,7 @@ static void runtime_free(struct runtime *runtime)
 {
 	free(runtime->dev.priv);
 	if (runtime->dev.kept_memory != NULL)
-		munmap(runtime->dev.kept_memory,
-		       runtime->dev.driver->kept_size + 1);
+		kept_memory_free(runtime->dev.kept_memory);
 	msg_set_who("bdus");
 }
 

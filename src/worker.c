@@ -241,6 +241,11 @@ static void io_answer(struct io *io, enum kbdus_how how, const void *addr,
 	worker->completions[worker->n_completions++] = completion;
 }
 
+unsigned int io_worker(const struct io *io)
+{
+	return (unsigned int)(worker_self - io->dev->workers);
+}
+
 void io_done(struct io *io, int error)
 {
 	const struct dev_slot *slot = (const struct dev_slot *)io;

@@ -37,6 +37,12 @@ static void request_answer(struct io *io, int error)
 	pthread_mutex_unlock(&request->lock);
 }
 
+unsigned int io_worker(const struct io *io)
+{
+	(void)io;
+	return 0;
+}
+
 void io_done(struct io *io, int error)
 {
 	request_answer(io, error);

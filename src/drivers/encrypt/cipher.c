@@ -22,17 +22,17 @@
 /* What LUKS calls it, what libcrypto does. */
 struct cipher_kind {
 	const char *name;
-	uint32_t key_size;
 	const char *algorithm;
+	uint32_t key_size;
 	bool is_essiv;
 };
 
 static const struct cipher_kind cipher_kinds[] = {
-	{ "aes-xts-plain64", 64, "AES-256-XTS", false },
-	{ "aes-xts-plain64", 32, "AES-128-XTS", false },
-	{ "aes-cbc-essiv:sha256", 32, "AES-256-CBC", true },
-	{ "aes-cbc-essiv:sha256", 16, "AES-128-CBC", true },
-	{ NULL, 0, NULL, false },
+	{ "aes-xts-plain64", "AES-256-XTS", 64, false },
+	{ "aes-xts-plain64", "AES-128-XTS", 32, false },
+	{ "aes-cbc-essiv:sha256", "AES-256-CBC", 32, true },
+	{ "aes-cbc-essiv:sha256", "AES-128-CBC", 16, true },
+	{ NULL, NULL, 0, false },
 };
 
 struct cipher {
