@@ -184,15 +184,16 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
-test-checker_libs := $(libraries)
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-devid_with := src/devid.c src/msg.c
-test-drivers_libs := $(libraries)
 test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
+
+test-luks2_libs := $(libraries)
+test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/drivers/encrypt/cipher.c src/msg.c
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c
