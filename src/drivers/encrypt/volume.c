@@ -42,6 +42,23 @@ static int volume_check_type(const struct opening *opening)
 	return EXIT_FAILED;
 }
 
+/* Else the disk would show, and be written over, its own header. */
+static int volume_check_place(const struct opening *opening)
+{
+	const char *name = opening->file.disk.name;
+
+	if (opening->options->header != NULL ||
+	    opening->luks.segment.off >= luks_image_size(&opening->luks))
+		return EXIT_DONE;
+	if (opening->luks.segment.off != 0) {
+		msg_error("%s: its data overlaps its header", name);
+		return EXIT_FAILED;
+	}
+	msg_error("%s: is the header of data that is elsewhere", name);
+	msg_hint("give the data as FILE or DEVICE, and this with --header");
+	return EXIT_FAILED;
+}
+
 static int volume_set_id(const struct luks *luks, struct volume *volume)
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
@@ -87,6 +104,8 @@ static int volume_read_header(struct opening *opening, int fd, uint64_t size)
 	if (code != EXIT_DONE)
 		goto out_close;
 	code = volume_check_type(opening);
+	if (code == EXIT_DONE)
+		code = volume_check_place(opening);
 	if (code != EXIT_DONE)
 		goto out_free;
 	volume->segment = opening->luks.segment;
