@@ -182,7 +182,8 @@ build/api/%: %.c build/lib/libbdus.a build/api/include/bdus.h
 # Unit tests: against glibc, with the sanitizers.
 unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
+	-Iunit -Isrc -Isrc/drivers/encrypt -Ikmod -Ibats/checker \
+	-Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
@@ -193,6 +194,10 @@ test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/d
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
 test-luks2_libs := $(libraries)
 test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/msg.c
+test-luks_with := $(patsubst %,src/drivers/encrypt/%.c,af cipher disk kdf luks \
+	luks1 secret slot) $(wildcard src/drivers/encrypt/luks2*.c) \
+	src/backing.c src/holders.c src/msg.c
+test-luks_libs := $(libraries)
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c

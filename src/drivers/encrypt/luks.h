@@ -228,14 +228,15 @@ bool luks_is_key(const struct luks *luks, const unsigned char *key);
 
 /**
  * luks_format - make a header with one key slot, in place of what is there
- * @disk: to have it; nothing but the header's own area is written
+ * @disk: to have it
  * @data_size: of the disk with the data, bytes
  * @new: what to make
  * @pass: passphrase of slot 0
  * @pass_len: bytes
  * @key: random volume key that was made, %LUKS_KEY_MAX bytes of secret memory
  *
- * Other headers and the old key material in that area are overwritten.
+ * Other headers and the old key material in that area are overwritten first,
+ * up to 16 MiB from the disk's start also where the new header is smaller.
  *
  * Return: an exit code.
  */
@@ -249,11 +250,13 @@ int luks_format(struct disk *disk, uint64_t data_size,
  * @disk: that has it
  * @slot: which, or %LUKS_ANY_SLOT: the first that is free
  * @key: volume key
- * @cost: of its key derivation
+ * @cost: of its key derivation; LUKS1: has to be PBKDF2, and its hash is that
+ *of luks->digest whatever this says
  * @pass: the new passphrase
  * @pass_len: bytes
  *
  * Return: an exit code; %EXIT_BUSY: the slot is used, or none is free.
+ * After a failure @luks is not to be used any more.
  */
 int luks_add_slot(struct luks *luks, struct disk *disk, int slot,
 		  const unsigned char *key, const struct luks_cost *cost,
@@ -261,6 +264,13 @@ int luks_add_slot(struct luks *luks, struct disk *disk, int slot,
 
 /**
  * luks_change_slot - replace a passphrase; likewise
+ * @luks: from luks_read(); changed
+ * @disk: that has it
+ * @slot: which
+ * @key: volume key
+ * @cost: see luks_add_slot()
+ * @pass: the new passphrase
+ * @pass_len: bytes
  *
  * The slot keeps its number (LUKS2), or gets another (LUKS1, which is refused
  * with all eight in use: in place it could not be crash-proof).
@@ -285,6 +295,10 @@ int luks_erase(struct luks *luks, struct disk *disk);
 /**
  * luks_image_size - bytes from the start of a disk that a backup has to hold:
  * header, its second copy, all key material
+ *
+ * As cryptsetup's luksHeaderBackup. That of LUKS1 is a multiple of 4096, though
+ * the last area may end before; there cryptsetup writes zeroes to the rest, and
+ * from 1024 to 4096 where the first area begins there.
  */
 uint64_t luks_image_size(const struct luks *luks);
 
@@ -311,7 +325,8 @@ const char *luks_kdf_name(enum luks_kdf kdf);
  * @iter_ms: time it is to take, milliseconds
  *
  * As cryptsetup does: PBKDF2 at least 1000 iterations; Argon2 at least 4
- * passes, memory from 32 KiB, taken before passes. Return: an exit code.
+ * passes, memory from 32 KiB, taken before passes; no more lanes than CPUs.
+ * Return: an exit code.
  */
 int luks_benchmark(struct luks_cost *cost, uint32_t key_size, uint32_t iter_ms);
 
