@@ -46,11 +46,13 @@ static int volume_check_type(const struct opening *opening)
 static int volume_check_place(const struct opening *opening)
 {
 	const char *name = opening->file.disk.name;
+	const struct luks *luks = &opening->luks;
+	uint64_t end = luks->version == 1 ? luks->header_size :
+					    luks_image_size(luks);
 
-	if (opening->options->header != NULL ||
-	    opening->luks.segment.off >= luks_image_size(&opening->luks))
+	if (opening->options->header != NULL || luks->segment.off >= end)
 		return EXIT_DONE;
-	if (opening->luks.segment.off != 0) {
+	if (luks->segment.off != 0) {
 		msg_error("%s: its data overlaps its header", name);
 		return EXIT_FAILED;
 	}
