@@ -192,9 +192,8 @@ test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/d
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
-
 test-luks2_libs := $(libraries)
-test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/drivers/encrypt/cipher.c src/msg.c
+test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/msg.c
 test-luks_with := $(patsubst %,src/drivers/encrypt/%.c,af cipher disk kdf luks \
 	luks1 secret slot) $(wildcard src/drivers/encrypt/luks2*.c) \
 	src/backing.c src/holders.c src/msg.c
@@ -208,8 +207,8 @@ test-verdict_with := src/verdict.c src/condition.c src/threads.c \
 test-worker_with := src/worker.c src/msg.c
 
 .SECONDEXPANSION:
-build/unit/%: unit/%.c unit/tap.h $$($$*_with) $(wildcard src/*.h) \
-		bats/checker/checker.h kmod/kbdus.h Makefile build/deps/stamp
+build/unit/%: unit/%.c $(wildcard unit/*.h) $$($$*_with) $(wildcard src/*.h) \
+		$(wildcard src/drivers/*/*.h) bats/checker/checker.h kmod/kbdus.h Makefile build/deps/stamp
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)gcc $(unit_flags) -o $@ $< $($*_with) $($*_libs)
