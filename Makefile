@@ -192,6 +192,12 @@ test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/d
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
+
+# All that reads and changes LUKS headers.
+luks := $(wildcard src/drivers/encrypt/luks*.c) $(patsubst \
+	%,src/drivers/encrypt/%.c,af cipher kdf secret slot) src/msg.c
+test-luks-crash_libs := $(libraries)
+test-luks-crash_with := $(luks)
 test-luks2_libs := $(libraries)
 test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/msg.c
 test-luks_with := $(patsubst %,src/drivers/encrypt/%.c,af cipher disk kdf luks \
