@@ -198,6 +198,8 @@ luks := $(wildcard src/drivers/encrypt/luks*.c) $(patsubst \
 	%,src/drivers/encrypt/%.c,af cipher kdf secret slot) src/msg.c
 test-luks-crash_libs := $(libraries)
 test-luks-crash_with := $(luks)
+test-luks-flip_libs := $(libraries)
+test-luks-flip_with := $(luks)
 test-luks2_libs := $(libraries)
 test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/msg.c
 test-luks_with := $(patsubst %,src/drivers/encrypt/%.c,af cipher disk kdf luks \
