@@ -5,7 +5,8 @@
  *
  * A sync makes what was written before it durable. Of what was written since,
  * any write may be missing, and one may be there in part, its front or its
- * back, torn between sectors of 512 bytes.
+ * back, torn between sectors of 512 bytes; and any set of sectors may be there,
+ * of which some are tried.
  */
 #ifndef BDUS_CRASH_H
 #define BDUS_CRASH_H
@@ -15,6 +16,8 @@
 #define CRASH_SECTOR 512U
 /* So many writes without a sync are tried in all combinations. */
 #define CRASH_SUBSETS_MAX 6
+/* Random sets of sectors between two syncs. */
+#define CRASH_SCATTERS 96
 
 /**
  * struct crash - a replay
@@ -163,6 +166,24 @@ static inline void crash_subsets(struct crash *crash,
 	}
 }
 
+/* Of all writes without a sync in between some sectors are there. */
+static inline void crash_scatter(struct crash *crash,
+				 const struct memdisk_event *events, size_t n,
+				 size_t first)
+{
+	size_t likely = memdisk_random() % 100;
+	const struct memdisk_event *event;
+
+	crash_undo(crash, events, n);
+	for (event = events; event < events + n; event++)
+		for (size_t at = 0; at + CRASH_SECTOR <= event->len;
+		     at += CRASH_SECTOR)
+			if (memdisk_random() % 100 < likely)
+				crash_put(crash, event->data + at, CRASH_SECTOR,
+					  event->off + at);
+	crash_look(crash, "scattered", first, likely);
+}
+
 /* The writes between two syncs. */
 static inline void crash_epoch(struct crash *crash,
 			       const struct memdisk_event *events, size_t n,
@@ -181,6 +202,8 @@ static inline void crash_epoch(struct crash *crash,
 	}
 	if (n > 1)
 		crash_subsets(crash, events, n, first);
+	for (i = 0; i < CRASH_SCATTERS && n > 0; i++)
+		crash_scatter(crash, events, n, first);
 	crash_undo(crash, events, n);
 	for (i = 0; i < n; i++)
 		crash_do(crash, &events[i]);

@@ -36,7 +36,8 @@ struct way {
  * @keep: these open always
  * @either: one of these opens always, if there are any
  * @after: this opens after it, if its passphrase is set
- * @gone: this does not, likewise
+ * @is_new: its slot is not used before; as soon as it is, it opens
+ * @gone: this does not open after it, likewise
  * @may_be_refused: there may be no valid header while it runs
  * @is_empty: nothing opens after it
  */
@@ -53,6 +54,7 @@ struct trial {
 	struct way either[2];
 	int n_either;
 	struct way after;
+	bool is_new;
 	struct way gone;
 	bool may_be_refused;
 	bool is_empty;
@@ -118,6 +120,9 @@ static const char *trial_ways(struct crash *crash, const struct luks *luks)
 			return "another slot does not open any more";
 	}
 	/* the new one first: its outcome is known more often */
+	if (trial->is_new && luks->slots[trial->after.slot].is_used &&
+	    way_try(crash, luks, &trial->after) != OPENED)
+		return "a new slot is there that does not open";
 	for (i = trial->n_either - 1; i >= 0; i--) {
 		opened = way_try(crash, luks, &trial->either[i]);
 		if (opened == OPENED_WRONG)
@@ -192,6 +197,11 @@ static bool trial_is_done(const struct trial *trial, struct memdisk *mem)
 	       (trial->is_empty || volume_check(&mem->disk, false) == 0);
 }
 
+static bool trial_is_synced(const struct memdisk *mem)
+{
+	return mem->n_events > 0 && mem->events[mem->n_events - 1].data == NULL;
+}
+
 static void trial_replay(struct trial *trial)
 {
 	struct crash crash = { .check = trial_check, .context = trial };
@@ -199,7 +209,8 @@ static void trial_replay(struct trial *trial)
 	int code = trial->run(trial, &mem->disk);
 	const char *fault = trial_check_now(trial, mem);
 
-	ok(code == trial->done && fault == NULL && trial_is_done(trial, mem),
+	ok(code == trial->done && fault == NULL && trial_is_done(trial, mem) &&
+		   trial_is_synced(mem),
 	   "%s: it is done%s%s", trial->name, fault != NULL ? ", but " : "",
 	   fault != NULL ? fault : "");
 	crash_replay(&crash, trial->base->mem, mem);
@@ -335,6 +346,7 @@ static void try_add(const struct volume *full, int slot)
 
 	trial_keep(&trial, 1U << slot);
 	trial.after = way_of(slot, NEW_PASS, base.key);
+	trial.is_new = true;
 	trial_all(&trial);
 	volume_free(&base);
 }
@@ -359,6 +371,7 @@ static void try_change(const struct volume *base, int slot, int to)
 	trial.either[trial.n_either++] = way_of(to, NEW_PASS, base->key);
 	trial.gone = trial.either[0];
 	trial.after = trial.either[1];
+	trial.is_new = to != slot;
 	if (to != slot)
 		snprintf(trial.name, sizeof(trial.name),
 			 "luks1 change %d, which becomes %d", slot, to);
@@ -497,6 +510,7 @@ static void try_again(const struct volume *full, int slot, int to, int add)
 		trial = trial_new(&now, "add", run_add, add);
 		trial.pass = "another new one";
 		trial.after = way_of(add, trial.pass, now.key);
+		trial.is_new = true;
 		again(&change, &now, &trial, &sum);
 		trial = trial_new(&now, "repair", run_repair, 0);
 		again(&change, &now, &trial, &sum);
