@@ -10,12 +10,12 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "af.h"
-#include "disk.h"
-#include "layout.h"
-#include "luks.h"
+#include "drivers/encrypt/af.h"
+#include "drivers/encrypt/disk.h"
+#include "drivers/encrypt/layout.h"
+#include "drivers/encrypt/luks.h"
 #include "msg.h"
-#include "secret.h"
+#include "drivers/encrypt/secret.h"
 #include "tap.h"
 
 #define DISK_SIZE (24 << 20)
