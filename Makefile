@@ -191,6 +191,7 @@ test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c s
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c src/report.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
+test-image_with = src/drivers/encrypt/image.c $(test-luks_with)
 test-luks_with := $(addprefix src/drivers/encrypt/,luks.c luks1.c \
 	$(notdir $(wildcard src/drivers/encrypt/luks2*.c)) slot.c af.c kdf.c \
 	cipher.c disk.c secret.c) src/backing.c src/holders.c src/msg.c
