@@ -214,7 +214,7 @@ check_help() {
 	local text short="    "
 	text=$("$bdus" ${1/\// } --help)
 	[[ $3 == - ]] || short="-$3, "
-	grep -qE -- "^  $short--$2( [A-Za-z|]+)?  +[a-z]" <<<"$text" ||
+	grep -qE -- "^  $short--$2( [A-Za-z0-9|]+)?  +[a-z]" <<<"$text" ||
 		fail "$1 --help lacks --$2"
 	grep -q -- "^More in the manual page bdus-${1%/*}(8)" <<<"$text"
 }
@@ -399,9 +399,10 @@ complete_words() {
 }
 
 check_completion() {
-	complete_words bdus "$1" "--$2" | grep -qx -- "--$2" ||
-		fail "$1: --$2 is not completed"
-	complete_words "bdus-$1" "--$2" | grep -qx -- "--$2"
+	local words=${1/\// }
+	complete_words bdus $words "--$2" | grep -qx -- "--$2" ||
+		fail "$words: --$2 is not completed"
+	complete_words "bdus-"$words "--$2" | grep -qx -- "--$2"
 }
 
 @test "completion knows all names and options" {
