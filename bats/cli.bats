@@ -399,10 +399,9 @@ complete_words() {
 }
 
 check_completion() {
-	local words=${1/\// }
-	complete_words bdus $words "--$2" | grep -qx -- "--$2" ||
-		fail "$words: --$2 is not completed"
-	complete_words "bdus-"$words "--$2" | grep -qx -- "--$2"
+	complete_words bdus ${1/\// } "--$2" | grep -qx -- "--$2" ||
+		fail "$1: --$2 is not completed"
+	complete_words bdus-${1/\// } "--$2" | grep -qx -- "--$2"
 }
 
 @test "completion knows all names and options" {
@@ -422,6 +421,9 @@ check_completion() {
 	[[ -z $(complete_words bdus ram --size '') ]]
 	[[ $(complete_words bdus --completion '') == bash ]]
 	[[ $(complete_words bdus help z) == zero ]]
+	[[ $(complete_words bdus encrypt header-b) == header-backup ]]
+	[[ $(complete_words bdus-encrypt form) == format ]]
+	[[ $(complete_words bdus encrypt info "$dir/some") == "$dir/some file" ]]
 }
 
 @test "completion of devices" {
