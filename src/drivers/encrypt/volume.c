@@ -18,6 +18,9 @@
 #include "secret.h"
 #include "units.h"
 
+/* How often somebody who types a passphrase may try. */
+#define VOLUME_TRIES 3
+
 /* A volume on its way from a path to its key. */
 struct opening {
 	const struct volume_options *options;
@@ -47,8 +50,8 @@ static int volume_check_place(const struct opening *opening)
 {
 	const char *name = opening->file.disk.name;
 	const struct luks *luks = &opening->luks;
-	uint64_t end = luks->version == 1 ? luks->header_size :
-					    luks_image_size(luks);
+	uint64_t end =
+		luks->version == 1 ? luks->header_size : luks_image_size(luks);
 
 	if (opening->options->header != NULL || luks->segment.off >= end)
 		return EXIT_DONE;
@@ -143,8 +146,7 @@ static int volume_try(struct opening *opening,
 	return code;
 }
 
-/* All of the life of a passphrase, in a process of its own. */
-static int volume_ask(struct opening *opening)
+static int volume_ask_once(struct opening *opening)
 {
 	struct passphrase passphrase;
 	char prompt[512];
@@ -157,6 +159,20 @@ static int volume_ask(struct opening *opening)
 		return code;
 	code = volume_try(opening, &passphrase);
 	passphrase_free(&passphrase);
+	return code;
+}
+
+/* All of the life of a passphrase, in a process of its own. */
+static int volume_ask(struct opening *opening)
+{
+	int tries = passphrase_is_typed(&opening->options->passphrase) ?
+			    VOLUME_TRIES :
+			    1;
+	int code;
+
+	do
+		code = volume_ask_once(opening);
+	while (code == EXIT_WRONG_KEY && --tries > 0);
 	return code;
 }
 
