@@ -211,6 +211,8 @@ static int volume_get_key(struct opening *opening, const struct volume *known)
 	if (known == NULL ||
 	    CRYPTO_memcmp(known->id, volume->id, sizeof(volume->id)) != 0)
 		return volume_unlock(opening);
+	/* which a header whose key slots are gone does not tell */
+	volume->key_size = known->key_size;
 	memcpy(volume->key, known->key, sizeof(volume->key));
 	return EXIT_DONE;
 }
