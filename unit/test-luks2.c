@@ -754,6 +754,11 @@ static void test_cuts(void)
 		   strstr(caught(), "seqid") != NULL,
 	   "a seqid at its end is refused");
 	luks.seqid = 3;
+	disk.size = 2 * luks.header_size - 1;
+	ok(luks2_write(&disk, &luks) == EXIT_FAILED && *order == '\0' &&
+		   strstr(caught(), "no room for the second copy") != NULL,
+	   "a disk that ends before the second copy is not written to");
+	disk.size = DISK_SIZE;
 	json_object_set_new(
 		luks.json, "fat",
 		json_stringn((char *)memset(text, 'x', sizeof(text)),
