@@ -45,6 +45,8 @@ includes := -Isrc -Ikmod -Ibuild -Ibuild/deps/include \
 link_flags := -specs=build/musl.specs -Wl,--gc-sections,-z,relro,-z,now \
 	-Wl,-z,noexecstack,-z,stack-size=1048576
 
+libraries := $(patsubst %,build/deps/lib/lib%.a,zstd jansson crypto)
+
 objects = $(patsubst src/%.c,build/obj/%.o,$(wildcard $1))
 runtime := $(filter-out build/obj/main.o,$(call objects,src/*.c))
 drivers := $(foreach d,$(DRIVERS), \
@@ -59,8 +61,7 @@ build/bdus: build/bdus.debug
 build/bdus.debug: $(programs) build/runtime.a build/drivers.def build/applets.def
 	$(call say,LINK)
 	$(Q)gcc $(link_flags) $(CFLAGS) $(LDFLAGS) -o $@ $(programs) \
-		build/runtime.a build/deps/lib/libzstd.a \
-		build/deps/lib/libcrypto.a
+		build/runtime.a $(libraries)
 	@if readelf -lW $@ | grep -q INTERP; then \
 		echo "$@: not a static binary" >&2; exit 1; fi
 
@@ -181,7 +182,7 @@ build/api/%: %.c build/lib/libbdus.a build/api/include/bdus.h
 # Unit tests: against glibc, with the sanitizers.
 unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-Iunit -Isrc -Ikmod -Ibats/checker
+	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
@@ -190,6 +191,8 @@ test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/d
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
+test-luks2_libs := $(libraries)
+test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/msg.c
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c
@@ -199,11 +202,11 @@ test-verdict_with := src/verdict.c src/condition.c src/threads.c \
 test-worker_with := src/worker.c src/msg.c
 
 .SECONDEXPANSION:
-build/unit/%: unit/%.c unit/tap.h $$($$*_with) $(wildcard src/*.h) \
-		bats/checker/checker.h kmod/kbdus.h Makefile
+build/unit/%: unit/%.c $(wildcard unit/*.h) $$($$*_with) $(wildcard src/*.h) \
+		$(wildcard src/drivers/*/*.h) bats/checker/checker.h kmod/kbdus.h Makefile build/deps/stamp
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)gcc $(unit_flags) -o $@ $< $($*_with)
+	$(Q)gcc $(unit_flags) -o $@ $< $($*_with) $($*_libs)
 
 tests: all $(units) $(helpers) $(api)
 

@@ -40,14 +40,15 @@ drivers() {
 	done
 }
 
-# Runs a command that must be refused with 2 and a message that holds $1.
+# Runs a command, DRIVER/ACTION for an action, that must be refused with 2 and
+# a message that holds $1.
 refused() {
-	local what=$1
-	shift
-	run -2 --separate-stderr "$bdus" "$@" </dev/null
-	[[ -z $output ]] || fail "prints to stdout: $*"
+	local what=$1 who=${2/\// }
+	shift 2
+	run -2 --separate-stderr "$bdus" $who "$@" </dev/null
+	[[ -z $output ]] || fail "prints to stdout: $who $*"
 	# shellcheck disable=SC2154 # bats sets it
-	[[ $stderr == "bdus $1: "*"$what"* ]] || fail "$*: $stderr"
+	[[ $stderr == "bdus $who: "*"$what"* ]] || fail "$who $*: $stderr"
 }
 
 fail() {
@@ -88,10 +89,11 @@ fail() {
 	[[ -z $(awk 'NF < 2' <<<"$output") ]]
 }
 
-@test "--version: own, zstd's, OpenSSL's, and the module's" {
+@test "--version: own, zstd's, jansson's, OpenSSL's, and the module's" {
 	run -0 "$bdus" --version
 	grep -Eq '^bdus [0-9]+\.[0-9]+\.[0-9]+$' <<<"$output"
 	grep -Eq '^zstd 1\.[0-9.]+$' <<<"$output"
+	grep -Eq '^jansson 2\.[0-9.]+$' <<<"$output"
 	grep -Eq '^OpenSSL 3\.' <<<"$output"
 	grep -Eq '^kbdus ABI of this program: [0-9]+$' <<<"$output"
 	if [[ -e /sys/module/kbdus ]]; then
@@ -210,11 +212,11 @@ copy() {
 # The help of a command shows an option as the table has it.
 check_help() {
 	local text short="    "
-	text=$("$bdus" "$1" --help)
+	text=$("$bdus" ${1/\// } --help)
 	[[ $3 == - ]] || short="-$3, "
 	grep -qE -- "^  $short--$2( [A-Za-z|]+)?  +[a-z]" <<<"$text" ||
 		fail "$1 --help lacks --$2"
-	grep -q -- "^More in the manual page bdus-$1(8)" <<<"$text"
+	grep -q -- "^More in the manual page bdus-${1%/*}(8)" <<<"$text"
 }
 
 @test "NAME --help, NAME -h and help NAME print the same, for all names" {
@@ -455,8 +457,16 @@ check_completion() {
 # The .It lines of the options in a page, from one section on.
 page_options() {
 	awk -v section="$2" '
-		/^\.Sh / { inside = index($0, section) > 0 }
+		/^\.Sh / { inside = $0 == ".Sh " section }
 		inside && /^\.It .*Fl / { print }' "$top/man/$1"
+}
+
+# The section of a command's own options: those of an action have their own.
+options_section() {
+	case $1 in
+	*/*) tr '[:lower:]' '[:upper:]' <<<"OPTIONS OF ${1#*/}" ;;
+	*) echo OPTIONS ;;
+	esac
 }
 
 # The line that a table entry must have in its page.
@@ -495,8 +505,8 @@ page_pattern() {
 @test "every option of the tables is in its page" {
 	local command name letter type page section
 	while read -r command name letter type _; do
-		page=bdus-$command.8
-		section=OPTIONS
+		page=bdus-${command%/*}.8
+		section=$(options_section "$command")
 		if [[ $command == common ]]; then
 			page=bdus.8
 			section='COMMON DRIVER OPTIONS'
@@ -509,9 +519,10 @@ page_pattern() {
 
 @test "every option of the pages is in its table" {
 	local name command page option
-	for name in $("$bdus" --list) common; do
-		page=bdus-$name.8
-		command=OPTIONS
+	for name in $("$bdus" --list) \
+		$("$bdus" --list-options | cut -d ' ' -f 1 | sort -u); do
+		page=bdus-${name%/*}.8
+		command=$(options_section "$name")
 		if [[ $name == common ]]; then
 			page=bdus.8
 			command='COMMON DRIVER OPTIONS'

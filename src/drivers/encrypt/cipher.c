@@ -9,6 +9,7 @@
  */
 #include "cipher.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -132,10 +133,10 @@ static bool cipher_set_iv(const struct cipher *cipher, EVP_CIPHER_CTX *context,
 			  uint64_t sector)
 {
 	unsigned char iv[CIPHER_IV] = { 0 };
+	uint64_t number = htole64(sector);
 	int len;
 
-	for (int i = 0; i < 8; i++)
-		iv[i] = (unsigned char)(sector >> (8 * i));
+	memcpy(iv, &number, sizeof(number));
 	if (cipher->essiv != NULL &&
 	    EVP_CipherUpdate(cipher->essiv, iv, &len, iv, CIPHER_IV) != 1)
 		return false;
