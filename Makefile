@@ -181,18 +181,20 @@ build/api/%: %.c build/lib/libbdus.a build/api/include/bdus.h
 
 # Unit tests: against glibc, with the sanitizers.
 unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
-	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined -MMD -MP \
 	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-devid_with := src/devid.c src/msg.c
-test-drivers_with := $(wildcard src/drivers/*.c) src/store.c src/storeio.c src/dev.c \
+test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
-	src/privilege.c src/backing.c \
+	src/privilege.c src/backing.c src/report.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
-test-luks2_libs := $(libraries)
-test-luks2_with := $(wildcard src/drivers/encrypt/luks2*.c) src/msg.c
+test-luks_with := $(addprefix src/drivers/encrypt/,luks.c luks1.c \
+	$(notdir $(wildcard src/drivers/encrypt/luks2*.c)) slot.c af.c kdf.c \
+	cipher.c disk.c secret.c) src/backing.c src/holders.c src/msg.c
+test-luks2_with := $(test-luks_with)
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c
@@ -201,12 +203,17 @@ test-verdict_with := src/verdict.c src/condition.c src/threads.c \
 	src/attribute.c src/holders.c src/report.c src/nearest.c src/msg.c
 test-worker_with := src/worker.c src/msg.c
 
-.SECONDEXPANSION:
-build/unit/%: unit/%.c $(wildcard unit/*.h) $$($$*_with) $(wildcard src/*.h) \
-		$(wildcard src/drivers/*/*.h) bats/checker/checker.h kmod/kbdus.h Makefile build/deps/stamp
+build/unit/obj/%.o: %.c Makefile build/deps/stamp
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)gcc $(unit_flags) -o $@ $< $($*_with) $($*_libs)
+	$(Q)gcc $(unit_flags) -c -o $@ $<
+
+.SECONDEXPANSION:
+build/unit/%: build/unit/obj/unit/%.o $$(patsubst %.c,build/unit/obj/%.o,$$($$*_with))
+	$(call say,LINK)
+	$(Q)gcc $(unit_flags) -o $@ $^ $(libraries)
+
+-include $(shell find build/unit/obj -name '*.d' 2>/dev/null)
 
 tests: all $(units) $(helpers) $(api)
 

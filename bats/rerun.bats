@@ -164,10 +164,10 @@ refused() {
 	run -5 --separate-stderr bdus loop file
 	[[ $stderr == *'file: is in use'* ]]
 	pid=$(attribute pid)
-	refused 'open files (ulimit -Hn) is 64, bdus needs 202' 1 \
+	refused 'open files (ulimit -Hn) is 64, bdus needs 203' 1 \
 		prlimit --nofile=64:64 bdus rerun "$id" loop file
 	run -1 prlimit --nofile=64:64 bdus zero --size 1M
-	[[ $output == *'bdus needs 202'* ]]
+	[[ $output == *'bdus needs 203'* ]]
 }
 
 @test "time-outs and recovery persist unless given anew" {

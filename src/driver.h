@@ -65,7 +65,9 @@ void io_done_addr(struct io *io, void *addr);
  * io_worker - the number of the thread that serves a request
  * @io: the request, in a callback
  *
- * For what each thread has of its own. Return: 0 to dev_workers() - 1.
+ * For what each thread has of its own.
+ *
+ * Return: 0 to dev_workers() - 1.
  */
 unsigned int io_worker(const struct io *io);
 

@@ -44,7 +44,9 @@ int kept_take(pid_t pid);
  * @driver: name of the driver, which tells what is in it
  * @size: bytes
  *
- * Zeroes, in no core dump. Return: it, or NULL with errno.
+ * Zeroes, in no core dump.
+ *
+ * Return: it, or NULL with errno.
  */
 void *kept_memory_make(const char *driver, size_t size);
 

@@ -414,14 +414,15 @@ static int runtime_make_room(void)
 
 static int runtime_start(struct runtime *runtime, int argc, char **argv)
 {
-	int error = runtime_alloc(runtime);
-	int code;
+	int code = runtime_make_room();
+	int error;
 
+	if (code != EXIT_DONE)
+		return code;
+	error = runtime_alloc(runtime);
 	if (error != 0)
 		return runtime_failed("cannot start", error);
 	code = runtime_parse(runtime, argc, argv);
-	if (code == EXIT_DONE)
-		code = runtime_make_room();
 	if (code != EXIT_DONE)
 		return code;
 	/* whatever the caller had there is no lock of a driver before us */

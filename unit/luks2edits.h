@@ -94,7 +94,7 @@ static const struct edit edits[] = {
 	{ DIGEST("{\"hash\":\"md5\"}"), "its hash is not supported: md5" },
 	{ DIGEST("{\"iterations\":-1}"), "iterations is out of range: -1" },
 	{ DIGEST("{\"iterations\":4294967296}"), "iterations is out of range" },
-	{ DIGEST("{\"iterations\":1}"), "digest 0: asks for too much" },
+	{ DIGEST("{\"iterations\":1}"), "digest 0: asks for" },
 	{ DIGEST("{\"salt\":\"AAAA\"}"),
 	  "salt is not 8 to 64 bytes in base64" },
 	{ DIGEST("{\"digest\":\"AAAAAAAAAAAA\"}"),
@@ -140,7 +140,7 @@ static const struct edit edits[] = {
 	{ KDF("{\"type\":\"argon2id\"}"), "key slot 0: time is missing" },
 	{ KDF("{\"type\":\"argon2i\",\"time\":4,\"cpus\":1,"
 	      "\"memory\":4194305}"),
-	  "key slot 0: asks for too much" },
+	  "key slot 0: asks for" },
 	{ KDF("{\"hash\":\"md5\"}"), "its hash is not supported: md5" },
 	{ KDF("{\"iterations\":2147483648}"), "iterations is out of range" },
 	{ KDF("{\"salt\":\"\"}"), "salt is not 8 to 64 bytes" },

@@ -807,6 +807,7 @@ int main(void)
 	test_loop_readers();
 	test_loop_create();
 	test_loop_refusals();
+	count_allocations();
 	test_encrypt_data("encrypt", "aes-xts-plain64", "512bit", "4096");
 	test_encrypt_data("encrypt 128", "aes-xts-plain64", "256bit", "512");
 	test_encrypt_data("encrypt essiv", "aes-cbc-essiv:sha256", "32B",

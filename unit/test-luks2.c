@@ -27,25 +27,7 @@ static unsigned long budget = ULONG_MAX; /* bytes until the power fails */
 static char order[16]; /* "p", "s": header written, "|": sync */
 static char text[8192];
 
-/*** stand-ins ****************************************************************/
-
-bool cipher_is_known(const char *name, uint32_t key_size)
-{
-	return strcmp(name, "aes-xts-plain64") == 0 &&
-	       (key_size == 32 || key_size == 64);
-}
-
-bool kdf_hash_is_known(const char *hash, bool is_old)
-{
-	return strcmp(hash, "sha256") == 0 ||
-	       (is_old && strcmp(hash, "sha1") == 0);
-}
-
-bool kdf_cost_is_sane(const struct luks_cost *cost, char *why, size_t size)
-{
-	snprintf(why, size, "asks for too much");
-	return cost->memory_kib <= 4U << 20 && cost->iterations >= 4;
-}
+/*** a disk in memory *********************************************************/
 
 static int mem_read(struct disk *disk, void *buf, size_t len, uint64_t off)
 {

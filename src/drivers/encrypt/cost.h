@@ -69,7 +69,9 @@ int cost_init(const struct cost_options *options, unsigned int version,
  * @key_size: of what is derived, bytes
  * @cost: from cost_init(); completed
  *
- * Takes a while, with progress. Return: an exit code.
+ * Takes a while, with progress.
+ *
+ * Return: an exit code.
  */
 int cost_measure(const struct cost_options *options, uint32_t key_size,
 		 struct luks_cost *cost);

@@ -119,8 +119,7 @@ static void info_each_unknown(const struct luks *luks,
 	json_t *value;
 	char text[160];
 
-	json_object_foreach(luks->json, name, value)
-	{
+	json_object_foreach(luks->json, name, value) {
 		size_t i = 0;
 
 		while (i < 5 && strcmp(name, known[i]) != 0)
@@ -128,8 +127,7 @@ static void info_each_unknown(const struct luks *luks,
 		if (i == 5)
 			found(arg, name);
 	}
-	json_object_foreach(info_part(luks, "config"), name, value)
-	{
+	json_object_foreach(info_part(luks, "config"), name, value) {
 		if (strcmp(name, "json_size") == 0 ||
 		    strcmp(name, "keyslots_size") == 0 ||
 		    strcmp(name, "flags") == 0 ||
@@ -283,8 +281,7 @@ static void info_print_tokens(const struct luks *luks)
 	const char *number;
 	json_t *token;
 
-	json_object_foreach(info_part(luks, "tokens"), number, token)
-	{
+	json_object_foreach(info_part(luks, "tokens"), number, token) {
 		json_t *slots = json_object_get(token, "keyslots"), *slot;
 		char text[256];
 		int n = snprintf(text, sizeof(text), "%.16s, %.64s%s", number,
@@ -293,8 +290,7 @@ static void info_print_tokens(const struct luks *luks)
 							      "");
 		size_t i;
 
-		json_array_foreach(slots, i, slot)
-		{
+		json_array_foreach(slots, i, slot) {
 			const char *name = json_string_value(slot);
 
 			if (n > 0 && (size_t)n < sizeof(text))
@@ -378,8 +374,7 @@ static json_t *info_json_tokens(const struct luks *luks)
 	json_t *tokens = json_array(), *token;
 	const char *number;
 
-	json_object_foreach(info_part(luks, "tokens"), number, token)
-	{
+	json_object_foreach(info_part(luks, "tokens"), number, token) {
 		json_t *slots = json_array(), *slot;
 		size_t i;
 

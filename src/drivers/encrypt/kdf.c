@@ -177,7 +177,7 @@ static int kdf_argon2(const struct luks_cost *cost, OSSL_PARAM *params,
 {
 	const char *name = cost->kdf == LUKS_ARGON2I ? "ARGON2I" : "ARGON2ID";
 	uint32_t memory = cost->memory_kib, passes = cost->iterations;
-	uint32_t lanes = cost->lanes, threads = cost->lanes;
+	uint32_t lanes = cost->lanes, threads = lanes;
 
 	if (memory < KDF_LANE_MIN * lanes)
 		return -EINVAL;

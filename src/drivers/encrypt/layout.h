@@ -138,6 +138,8 @@ int slot_wipe(const struct luks_slot *slot, struct disk *disk);
  * kdf_hash_is_known - can PBKDF2 and the anti-forensic split use it?
  * @hash: "sha256", "sha512"
  * @is_old: "sha1", too, as LUKS1 headers have it
+ *
+ * Return: whether they can.
  */
 bool kdf_hash_is_known(const char *hash, bool is_old);
 
@@ -151,7 +153,9 @@ bool kdf_hash_is_known(const char *hash, bool is_old);
  * @out: the key, secret memory
  * @out_len: bytes
  *
- * Prints nothing. Return: 0; -ENOMEM: the memory that it needs is not there;
+ * Prints nothing.
+ *
+ * Return: 0; -ENOMEM: the memory that it needs is not there;
  * -EINVAL: libcrypto refuses it.
  */
 int kdf_derive(const struct luks_cost *cost, const void *pass, size_t len,
@@ -163,6 +167,8 @@ int kdf_derive(const struct luks_cost *cost, const void *pass, size_t len,
  * @cost: from a header
  * @why: what is wrong with it, to follow "key slot 0: "
  * @size: bytes of @why
+ *
+ * Return: whether it would.
  */
 bool kdf_cost_is_sane(const struct luks_cost *cost, char *why, size_t size);
 

@@ -274,6 +274,8 @@ int luks_add_slot(struct luks *luks, struct disk *disk, int slot,
  *
  * The slot keeps its number (LUKS2), or gets another (LUKS1, which is refused
  * with all eight in use: in place it could not be crash-proof).
+ *
+ * Return: an exit code; %EXIT_BUSY: all are in use.
  */
 int luks_change_slot(struct luks *luks, struct disk *disk, int slot,
 		     const unsigned char *key, const struct luks_cost *cost,
@@ -285,7 +287,9 @@ int luks_change_slot(struct luks *luks, struct disk *disk, int slot,
  * @disk: that has it
  * @slot: which
  *
- * The last one, too: it is for the caller to ask. Return: an exit code.
+ * The last one, too: it is for the caller to ask.
+ *
+ * Return: an exit code.
  */
 int luks_remove_slot(struct luks *luks, struct disk *disk, int slot);
 
@@ -293,12 +297,15 @@ int luks_remove_slot(struct luks *luks, struct disk *disk, int slot);
 int luks_erase(struct luks *luks, struct disk *disk);
 
 /**
- * luks_image_size - bytes from the start of a disk that a backup has to hold:
- * header, its second copy, all key material
+ * luks_image_size - how much from the start of a disk a backup has to hold
+ * @luks: from luks_read()
  *
+ * Header, its second copy, all key material.
  * As cryptsetup's luksHeaderBackup. That of LUKS1 is a multiple of 4096, though
  * the last area may end before; there cryptsetup writes zeroes to the rest, and
  * from 1024 to 4096 where the first area begins there.
+ *
+ * Return: bytes.
  */
 uint64_t luks_image_size(const struct luks *luks);
 

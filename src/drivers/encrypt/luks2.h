@@ -168,6 +168,8 @@ void luks2_set_what(struct luks2_reader *reader, const char *format, ...)
  * @text: digits, no more, no needless zeroes
  * @max: largest
  * @value: filled in
+ *
+ * Return: whether it is one.
  */
 bool luks2_number(const char *text, uint64_t max, uint64_t *value);
 

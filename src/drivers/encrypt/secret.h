@@ -37,6 +37,8 @@ void secret_free(void *secret);
  * secret_is_locked - is all that was to be locked so far locked?
  *
  * A limit (RLIMIT_MEMLOCK) may forbid it; then secrets may get into swap.
+ *
+ * Return: whether it is.
  */
 bool secret_is_locked(void);
 

@@ -35,7 +35,9 @@ int signature_find(struct disk *disk, struct signature *signature);
  * signature_erase - overwrite the magic numbers of all that is found
  * @disk: where
  *
- * So that nobody takes the disk for what it was. Return: 0 or -errno.
+ * So that nobody takes the disk for what it was.
+ *
+ * Return: 0 or -errno.
  */
 int signature_erase(struct disk *disk);
 
