@@ -47,7 +47,7 @@ goes_to_and_fro() {
 	put b $((size / MiB - 1))
 	closed
 	ours "$@"
-	head -c $MiB a >a.half
+	head -c "$MiB" a >a.half
 	holds a.half
 	holds b 1
 	holds b $((size / MiB - 1))
@@ -267,8 +267,8 @@ alternating() {
 	made bdus pbkdf2 --type "$1" --force "$volume"
 	ours --key-file key "$volume"
 	put a
-	cs luksDump "$volume" >dump
-	bdus encrypt info "$volume" >info
+	cs luksDump "$volume" >dump.out
+	bdus encrypt info "$volume" >info.out
 	cs luksAddKey "${cheap[@]}" --key-file key "$volume" key2
 	key_opens key2 1
 	bdus encrypt add-key "${cheap[@]}" --key-file key2 --new-key-file key3 \
@@ -322,7 +322,7 @@ saved_and_restored() {
 }
 
 @test "LUKS2: the header is changed in turns, under an open volume" {
-	volume=file
+	volume='file'
 	truncate -s 20M file
 	alternating luks2
 	cs config --label "of cryptsetup" --priority prefer --key-slot 6 file
@@ -337,7 +337,7 @@ saved_and_restored() {
 }
 
 @test "LUKS1: the header is changed in turns, under an open volume" {
-	volume=file
+	volume='file'
 	truncate -s 6M file
 	alternating luks1
 	saved_and_restored
@@ -386,7 +386,7 @@ waits_for() {
 	read -ra cheap < <(costs pbkdf2 '')
 	below $((20 * MiB))
 	truncate -s 20M file
-	mkdir -m 700 -p /run/cryptsetup
+	mkdir -p /run/cryptsetup
 	for volume in file /dev/ram0; do
 		made bdus pbkdf2 "$volume"
 		lock=$volume

@@ -120,7 +120,7 @@ files_stay() {
 @test "without --keep-key a rerun asks, and without an answer changes nothing" {
 	volume 20M
 	opened file
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	asked file
 	asked --keep-key file
@@ -137,7 +137,7 @@ files_stay() {
 	volume 20M
 	opened --keep-key file
 	forget
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	rerun --keep-key file
 	rerun --keep-key file
@@ -152,7 +152,7 @@ files_stay() {
 	volume 20M
 	opened --keep-key file
 	forget
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	mkdir -p new/bin
 	cp "$(command -v bdus)" new/bin/bdus
@@ -189,7 +189,7 @@ files_stay() {
 	plain=(--type plain --cipher aes-xts-plain64 --key-size 512bit
 		--hash sha256)
 	start bdus encrypt "${plain[@]}" --keep-key one <key
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	asked "${plain[@]}" --keep-key two
 	[[ $(attribute backing) == */one ]]
@@ -207,7 +207,7 @@ files_stay() {
 @test "--keep-key: whatever has become of passphrases since" {
 	volume 20M
 	opened --keep-key file
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	bdus encrypt change-key --key-file key --new-key-file key2 \
 		--pbkdf pbkdf2 --pbkdf-force-iterations 1000 file
@@ -224,7 +224,7 @@ files_stay() {
 	opened --supervise --header header file
 	forget
 	rm header
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	kill_driver
 	wait_until 10 has_restarts 1
@@ -235,7 +235,7 @@ files_stay() {
 	volume 20M
 	opened --supervise --keep-key file
 	forget
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	rerun --keep-key file
 	for ((n = 2; n <= 4; n++)); do

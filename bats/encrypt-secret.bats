@@ -43,15 +43,15 @@ slot_key() {
 }
 
 # make_volume: "file"; in "needles" what nobody may find once it is open, in
-# "volume-key" the halves of that one, in "whole-key" both
+# "halves" those of the volume key, in "whole-key" all of it
 make_volume() {
 	volume 20M
 	needle passphrase <key >needles
 	slot_key | needle kek >>needles
 	cryptsetup luksDump --batch-mode --dump-volume-key --key-file key \
 		--volume-key-file vk file >/dev/null
-	needle volume-key <vk >volume-key
-	echo "whole-key $(hex <vk)" >whole-key
+	needle volume-key <vk >halves
+	echo "all $(hex <vk)" >whole-key
 	[[ $(wc -l <needles) == 4 && $(stat -c %s vk) == 64 ]]
 }
 
@@ -79,7 +79,7 @@ look() {
 
 # in_use: the volume has been read and written
 in_use() {
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	holds data
 }
@@ -95,7 +95,7 @@ in_use() {
 	opened file
 	in_use
 	# a driver must have what it encrypts with
-	memfind volume-key "$pid"
+	memfind halves "$pid"
 }
 
 # searched [OPTION...]: opened so, passphrase and slot key are in no process
@@ -129,7 +129,7 @@ searched() {
 	make_volume
 	opened --no-mlock file
 	# neither of the volume key's copies is where it can be swapped out
-	memfind volume-key "$pid" >out
+	memfind halves "$pid" >out
 	while read -r _ _ _ _ place; do
 		locked_at "$pid" "$place"
 	done <out
@@ -206,7 +206,7 @@ prepare_cores() { # SUID_DUMPABLE
 	crash "$supervisor"
 	for file in $(cores); do
 		nowhere needles "$file"
-		nowhere volume-key "$file"
+		nowhere halves "$file"
 	done
 }
 
@@ -262,11 +262,11 @@ has_read_all() {
 		fi
 		look
 		nowhere needles /mnt/seen
-		nowhere volume-key /mnt/seen
+		nowhere halves /mnt/seen
 		bdus destroy "$dev"
 		look
 		nowhere needles /mnt/seen
-		nowhere volume-key /mnt/seen
+		nowhere halves /mnt/seen
 	done
 	rm /mnt/seen
 }

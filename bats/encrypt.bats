@@ -92,13 +92,13 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	truncate -s 8M file
 	made bdus pbkdf2 --header header file
 	made bdus pbkdf2 --header other file
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	opened --header header file
 	[[ $(blockdev --getsize64 "$dev") == $((8 * MiB)) ]]
 	put data
 	bdus destroy "$dev"
 	opened --header other --read-only file
-	! holds data
+	run ! holds data
 	bdus destroy "$dev"
 	opened --header header file
 	holds data
@@ -289,7 +289,7 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	volume 20M --sector-size 512
 	opened --block-size 4096 file
 	[[ $(blockdev --getss "$dev") == 4096 ]]
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	bdus destroy "$dev"
 	opened file
@@ -318,7 +318,7 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	mount /dev/ram0 /mnt
 	volume 20M
 	opened file
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	bdus destroy "$dev"
 	mv file /mnt/
@@ -446,7 +446,7 @@ max_discard() { cat "/sys/block/bdus-$id/queue/discard_max_bytes"; }
 		before=$(used file)
 		blkdiscard --offset 1M --length 4M "$dev"
 		(($(used file) == before - 4 * MiB))
-		head -c $MiB data >first
+		head -c "$MiB" data >first
 		holds first
 		dd if=data of=last bs=1M skip=5 status=none
 		holds last 5
@@ -480,7 +480,7 @@ max_discard() { cat "/sys/block/bdus-$id/queue/discard_max_bytes"; }
 		blkdiscard --zeroout --offset 1M --length 4M "$dev"
 		fallocate --punch-hole --keep-size --offset 6M --length 1M "$dev" ||
 			[[ ! $options ]]
-		head -c $MiB data >first
+		head -c "$MiB" data >first
 		holds first
 		head -c $((4 * MiB)) /dev/zero >zeroes
 		holds zeroes 1
@@ -489,7 +489,7 @@ max_discard() { cat "/sys/block/bdus-$id/queue/discard_max_bytes"; }
 		bdus destroy "$dev"
 		dd if=file of=below bs=1M skip=17 count=4 status=none
 		(($(gzip <below | wc -c) > 4 * MiB))
-		run ! cmp --bytes=$((4 * MiB)) --ignore-initial=0:$MiB below data
+		run ! cmp --bytes=$((4 * MiB)) --ignore-initial="0:$MiB" below data
 		(($(used file) == before)) || [[ $options ]]
 	done
 }
@@ -503,7 +503,7 @@ max_discard() { cat "/sys/block/bdus-$id/queue/discard_max_bytes"; }
 	printf '%s\n' '0 40960 linear /dev/ram0 0' '40960 8192 error' |
 		dmsetup create bad
 	opened --direct /dev/mapper/bad
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	for command in "if=$dev of=/dev/null skip=5 iflag=direct" \
 		"if=data of=$dev seek=5 oflag=direct"; do
 		# shellcheck disable=SC2086 # words
@@ -518,7 +518,7 @@ max_discard() { cat "/sys/block/bdus-$id/queue/discard_max_bytes"; }
 @test "a file that is cut short: EIO from there on" {
 	volume 24M
 	opened file
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	put data
 	truncate -s 18M file
 	run ! dd if="$dev" of=/dev/null bs=1M skip=4 count=1 iflag=direct

@@ -385,9 +385,10 @@ stop_driver() {
 
 # --- requests that kill ---
 
-# Restarts a raw driver for as long as its device is there.
+# Restarts a raw driver for as long as its device is there; but not for ever,
+# so that what waits fails if nothing else ends it.
 keep_raw_running() { # OPTION...
-	(while [[ -d /sys/block/bdus-$id ]]; do
+	(while (($(attribute restarts 2>/dev/null || echo 30) < 30)); do
 		rawdrv --rerun "$id" "$@" || true
 	done) >raw.log 2>&1 3>&- 4>&- &
 }

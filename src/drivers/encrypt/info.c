@@ -369,27 +369,36 @@ static json_t *info_json_slots(const struct luks *luks)
 	return slots;
 }
 
+/* As numbers, which are strings in the header. */
+static json_t *info_token_slots(const json_t *token)
+{
+	json_t *numbers = json_array();
+	const json_t *slot;
+	size_t i;
+
+	json_array_foreach(json_object_get(token, "keyslots"), i, slot) {
+		const char *number = json_string_value(slot);
+
+		json_array_append_new(
+			numbers,
+			json_integer(number != NULL ?
+					     strtoll(number, NULL, 10) :
+					     -1));
+	}
+	return numbers;
+}
+
 static json_t *info_json_tokens(const struct luks *luks)
 {
 	json_t *tokens = json_array(), *token;
 	const char *number;
 
 	json_object_foreach(info_part(luks, "tokens"), number, token) {
-		json_t *slots = json_array(), *slot;
-		size_t i;
-
-		json_array_foreach(json_object_get(token, "keyslots"), i, slot)
-			json_array_append_new(
-				slots, json_integer(strtoll(
-					       json_string_value(slot) != NULL ?
-						       json_string_value(slot) :
-						       "-1",
-					       NULL, 10)));
 		json_array_append_new(
-			tokens,
-			json_pack("{s:I, s:s, s:o}", "token",
-				  (json_int_t)strtoll(number, NULL, 10), "type",
-				  info_type(token), "slots", slots));
+			tokens, json_pack("{s:I, s:s, s:o}", "token",
+					  (json_int_t)strtoll(number, NULL, 10),
+					  "type", info_type(token), "slots",
+					  info_token_slots(token)));
 	}
 	return tokens;
 }

@@ -121,7 +121,7 @@ static int terminal_read_line(const struct terminal *terminal, char *answer,
 {
 	size_t length = 0;
 	int error;
-	char byte;
+	char byte = 0;
 
 	for (;; length++) {
 		error = terminal_read(terminal, &byte, signal);
