@@ -13,7 +13,6 @@ setup() {
 	done
 	fill_pattern a $((2 * MiB))
 	fill_pattern b $((1 * MiB))
-	fill_pattern c $((MiB / 2))
 	modprobe -a loop dm-crypt
 }
 
@@ -31,100 +30,80 @@ closed() {
 	fi
 }
 
-# goes_to_and_fro OPTION... FILE: what one writes the other reads
-goes_to_and_fro() {
+# exchanged FROM TO OPTION... FILE: what one has written, the other one reads
+exchanged() {
 	local size
-	ours "$@"
+	"$1" "${@:3}"
 	size=$(blockdev --getsize64 "$dev")
 	put a
-	put c $((size / MiB - 1))
-	closed
-	theirs "$@"
-	[[ $(blockdev --getsize64 "$dev") == "$size" ]]
-	holds a
-	holds c $((size / MiB - 1))
-	put b 1
 	put b $((size / MiB - 1))
 	closed
-	ours "$@"
-	head -c "$MiB" a >a.half
-	holds a.half
-	holds b 1
+	"$2" "${@:3}"
+	[[ $(blockdev --getsize64 "$dev") == "$size" ]]
+	holds a
 	holds b $((size / MiB - 1))
 	closed
 }
 
-# all_ways WHO: LUKS2, made by WHO, with each derivation, sector size, and place
-# of the header
+# combined MAKER FROM TO KDF OPTION...: a volume of MAKER, OPTION of format;
+# --header is for all
+combined() {
+	local header=()
+	echo "# $*"
+	[[ $* != *--header* ]] || header=(--header header)
+	rm -f file header
+	truncate -s 20M file
+	made "$1" "${@:4}" file
+	exchanged "$2" "$3" --key-file key "${header[@]}" file
+}
+
+# all_ways MAKER FROM TO: LUKS2 with each derivation, sector size, and place of
+# the header, and LUKS1
 all_ways() {
 	local kdf sector header
-	for kdf in pbkdf2 argon2id; do
+	for header in '' '--header header'; do
 		for sector in 512 4096; do
-			for header in '' '--header header'; do
-				echo "# $kdf $sector $header"
-				rm -f file header
-				truncate -s 20M file
+			for kdf in pbkdf2 argon2id; do
 				# shellcheck disable=SC2086 # two words
-				one_way "$1" $kdf --sector-size $sector $header
+				combined "$@" $kdf --sector-size $sector $header
 			done
 		done
+		# shellcheck disable=SC2086 # two words
+		combined "$@" pbkdf2 --type luks1 $header
 	done
 }
 
-# one_way WHO KDF OPTION...: OPTION of format; --header is for all
-one_way() {
-	local header=()
-	[[ $* != *--header* ]] || header=(--header header)
-	made "$@" file
-	goes_to_and_fro --key-file key "${header[@]}" file
+@test "LUKS1 and LUKS2 made here: dm-crypt reads what we write" {
+	all_ways bdus ours theirs
 }
 
-@test "LUKS2 made here: dm-crypt reads what we write, and the reverse" {
-	all_ways bdus
+@test "LUKS1 and LUKS2 made by cryptsetup: we read what dm-crypt writes" {
+	all_ways cryptsetup theirs ours
 }
 
-@test "LUKS2 made by cryptsetup: dm-crypt reads what we write, and the reverse" {
-	all_ways cryptsetup
-}
-
-@test "LUKS1 made here, and by cryptsetup: likewise" {
-	for who in bdus cryptsetup; do
-		for header in '' '--header header'; do
-			echo "# $who $header"
-			rm -f file header
-			truncate -s 6M file
-			# shellcheck disable=SC2086 # two words
-			one_way $who pbkdf2 --type luks1 $header
-		done
+@test "made by one, written by the other, and read again" {
+	for type in luks1 luks2; do
+		combined bdus theirs ours pbkdf2 --type $type
+		combined cryptsetup ours theirs pbkdf2 --type $type
 	done
 }
 
 @test "other key sizes, hashes, derivations and sector sizes" {
-	while read -r kdf ours_key theirs_key options; do
-		for who in bdus cryptsetup; do
-			echo "# $who $kdf $ours_key $options"
-			rm -f file
-			truncate -s 20M file
-			key_size=$ours_key
-			[[ $who == bdus ]] || key_size=$theirs_key
-			# shellcheck disable=SC2086 # words
-			one_way $who $kdf --key-size $key_size $options
-		done
-	done <<-'END'
-		pbkdf2 256bit 256 --type luks1 --hash sha512
-		pbkdf2 256bit 256 --hash sha512 --sector-size 2048
-		argon2i 512bit 512 --sector-size 1024
-	END
+	combined bdus ours theirs pbkdf2 --key-size 256bit --type luks1 \
+		--hash sha512
+	combined cryptsetup theirs ours argon2i --sector-size 1024
+	combined bdus theirs ours argon2i --sector-size 2048 --key-size 256bit
+	combined cryptsetup ours theirs pbkdf2 --key-size 256 --hash sha512
 }
 
 @test "a block device, and a device of ours" {
 	below $((20 * MiB))
 	made bdus argon2id /dev/ram0
-	goes_to_and_fro --key-file key /dev/ram0
+	exchanged ours theirs --key-file key /dev/ram0
 	start bdus ram --size 20M
 	lower=$dev
 	made cryptsetup pbkdf2 "$lower"
-	goes_to_and_fro --key-file key "$lower"
+	exchanged theirs ours --key-file key "$lower"
 }
 
 @test "beyond 2 TiB, where the number of the sector has more than 32 bits" {
@@ -132,77 +111,69 @@ one_way() {
 		rm -f file
 		truncate -s 3T file
 		made bdus pbkdf2 --sector-size $sector file
-		goes_to_and_fro --key-file key file
+		exchanged ours theirs --key-file key file
 	done
 }
 
 @test "sha1 and aes-cbc-essiv:sha256 of old volumes can be read and written" {
-	while read -r options; do
-		echo "# $options"
-		rm -f file
-		truncate -s 20M file
-		# shellcheck disable=SC2086 # words
-		one_way cryptsetup pbkdf2 $options
-	done <<-'END'
-		--type luks1 --cipher aes-cbc-essiv:sha256 --key-size 256
-		--type luks1 --hash sha1
-		--type luks2 --cipher aes-cbc-essiv:sha256 --key-size 256 --sector-size 512
-	END
+	essiv=(--cipher aes-cbc-essiv:sha256 --key-size 256)
+	combined cryptsetup theirs ours pbkdf2 --type luks1 "${essiv[@]}"
+	combined cryptsetup ours theirs pbkdf2 --type luks1 --hash sha1
+	combined cryptsetup theirs ours pbkdf2 --sector-size 512 "${essiv[@]}"
 }
 
-# plain 'OURS' 'THEIRS': a plain volume as the options say, which are the same
-# but for units; with a passphrase unless there is a key file
+# plain FROM TO 'HERE' 'THERE': a plain volume as the options say, which are the
+# same but for units; with a passphrase unless there is a key file
 plain() {
-	local here there pass=/dev/null size
-	read -ra here <<<"$1"
-	read -ra there <<<"$2"
-	[[ $1 == *--key-file* ]] || pass=key
-	echo "# $1"
+	local -A options=([ours]=$3 [theirs]=$4)
+	local pass=/dev/null size
+	[[ $3 == *--key-file* ]] || pass=key
+	echo "# $*"
 	rm -f file
 	truncate -s 4M file
-	ours --type plain "${here[@]}" file <"$pass"
-	put a
+	# shellcheck disable=SC2086 # words
+	"$1" --type plain ${options[$1]} file <"$pass"
 	size=$(blockdev --getsize64 "$dev")
+	put a
 	closed
-	theirs --type plain "${there[@]}" file <"$pass"
+	# shellcheck disable=SC2086 # words
+	"$2" --type plain ${options[$2]} file <"$pass"
 	[[ $(blockdev --getsize64 "$dev") == "$size" ]]
 	holds a
-	put b 1
-	closed
-	ours --type plain "${here[@]}" file <"$pass"
-	holds b 1
 	closed
 }
 
 @test "plain volumes: a passphrase with each hash, a key file" {
 	xts='--cipher aes-xts-plain64'
 	head -c 64 /dev/urandom >raw
-	plain "$xts --key-size 256bit --hash sha256" \
+	plain ours theirs "$xts --key-size 256bit --hash sha256" \
 		"$xts --key-size 256 --hash sha256"
-	plain "$xts --key-size 512bit --hash sha256" \
+	plain theirs ours "$xts --key-size 512bit --hash sha256" \
 		"$xts --key-size 512 --hash sha256"
-	plain "$xts --key-size 64B --hash sha512" \
+	plain ours theirs "$xts --key-size 64B --hash sha512" \
 		"$xts --key-size 512 --hash sha512"
-	plain "$xts --key-size 512bit --hash ripemd160" \
+	plain theirs ours "$xts --key-size 512bit --hash ripemd160" \
 		"$xts --key-size 512 --hash ripemd160"
-	plain "$xts --key-size 512bit --key-file raw" \
+	plain ours theirs "$xts --key-size 512bit --key-file raw" \
 		"$xts --key-size 512 --key-file raw"
-	plain "$xts --key-size 256bit --key-file raw" \
+	plain theirs ours "$xts --key-size 256bit --key-file raw" \
 		"$xts --key-size 256 --key-file raw"
 }
 
 @test "plain volumes: offset, skip, sector size, old ciphers" {
-	xts='--cipher aes-xts-plain64'
+	xts='--cipher aes-xts-plain64 --key-file raw'
 	head -c 64 /dev/urandom >raw
-	plain "$xts --key-size 512bit --key-file raw --offset 100s --skip 8000s" \
-		"$xts --key-size 512 --key-file raw --offset 100 --skip 8000"
-	plain "$xts --key-size 512bit --key-file raw --sector-size 4096" \
-		"$xts --key-size 512 --key-file raw --sector-size 4096"
-	plain "$xts --key-size 512bit --key-file raw --sector-size 4K --offset 1M --skip 64K" \
-		"$xts --key-size 512 --key-file raw --sector-size 4096 --offset 2048 --skip 128"
-	essiv='--cipher aes-cbc-essiv:sha256'
-	plain "$essiv --key-size 256bit --hash ripemd160" \
-		"$essiv --key-size 256 --hash ripemd160"
+	plain ours theirs \
+		"$xts --key-size 512bit --offset 100s --skip 8000s" \
+		"$xts --key-size 512 --offset 100 --skip 8000"
+	plain theirs ours "$xts --key-size 512bit --sector-size 4096" \
+		"$xts --key-size 512 --sector-size 4096"
+	plain ours theirs \
+		"$xts --key-size 256bit --sector-size 4K --offset 1M --skip 64K" \
+		"$xts --key-size 256 --sector-size 4096 --offset 2048 --skip 128"
+	cbc='--cipher aes-cbc-essiv:sha256'
+	plain theirs ours "$cbc --key-size 256bit --hash ripemd160" \
+		"$cbc --key-size 256 --hash ripemd160"
 }
 
 ### others ####################################################################
@@ -243,15 +214,16 @@ plain() {
 
 ### headers ###################################################################
 
-key_opens() { # KEY [SLOT]: says bdus, and so does cryptsetup
-	echo "# $1 opens $2"
+# by_bdus, by_cryptsetup KEY [SLOT]: it opens
+by_bdus() {
 	bdus encrypt test-key --key-file "$1" ${2:+--key-slot "$2"} "$volume"
+}
+by_cryptsetup() {
 	cryptsetup open --test-passphrase --key-file "$1" \
 		${2:+--key-slot "$2"} "$volume"
 }
 
-key_is_wrong() { # KEY
-	echo "# $1 does not open"
+is_wrong() { # KEY
 	run -3 bdus encrypt test-key --key-file "$1" "$volume"
 	run -2 cryptsetup open --test-passphrase --key-file "$1" "$volume"
 }
@@ -264,32 +236,30 @@ cs() { timeout 20 cryptsetup --batch-mode "$@"; }
 alternating() {
 	local cheap
 	read -ra cheap < <(costs pbkdf2 '')
-	made bdus pbkdf2 --type "$1" --force "$volume"
+	made bdus pbkdf2 --type "$1" "$volume"
 	ours --key-file key "$volume"
 	put a
-	cs luksDump "$volume" >dump.out
-	bdus encrypt info "$volume" >info.out
 	cs luksAddKey "${cheap[@]}" --key-file key "$volume" key2
-	key_opens key2 1
+	by_bdus key2 1
 	bdus encrypt add-key "${cheap[@]}" --key-file key2 --new-key-file key3 \
 		"$volume"
-	key_opens key3 2
+	by_cryptsetup key3 2
 	cs luksChangeKey "${cheap[@]}" --key-file key3 "$volume" key4
-	key_opens key4
-	key_is_wrong key3
+	by_bdus key4
+	is_wrong key3
 	bdus encrypt change-key "${cheap[@]}" --key-file key4 \
 		--new-key-file key5 "$volume"
-	key_opens key5
-	key_is_wrong key4
+	by_cryptsetup key5
+	is_wrong key4
 	cs luksKillSlot --key-file key "$volume" 1
-	key_is_wrong key2
+	is_wrong key2
 	bdus encrypt add-key "${cheap[@]}" --key-file key --key-slot 6 \
 		--new-key-file key2 "$volume"
-	key_opens key2 6
+	by_cryptsetup key2 6
 	bdus encrypt remove-key --key-file key5 "$volume"
-	key_is_wrong key5
+	is_wrong key5
 	cs luksAddKey "${cheap[@]}" --key-file key2 "$volume" key3
-	key_opens key3
+	by_bdus key3
 	closed
 	ours --key-file key3 "$volume"
 	holds a
@@ -297,28 +267,21 @@ alternating() {
 
 # saved_and_restored: backups are alike, and each restores the other's
 saved_and_restored() {
-	rm -f ours.bak theirs.bak
 	bdus encrypt header-backup "$volume" ours.bak
 	cs luksHeaderBackup --header-backup-file theirs.bak "$volume"
 	cmp ours.bak theirs.bak
-	# not under a driver that may be replaced by one that reads it
+	# not under a driver
 	run -5 bdus encrypt header-restore --force "$volume" theirs.bak
 	closed
 	cs luksRemoveKey "$volume" key2
-	key_is_wrong key2
+	is_wrong key2
 	bdus encrypt header-restore --force "$volume" theirs.bak
-	key_opens key2
+	by_cryptsetup key2
 	bdus encrypt remove-key --key-file key3 "$volume"
-	key_is_wrong key3
+	is_wrong key3
 	cs luksHeaderRestore --header-backup-file ours.bak "$volume"
-	key_opens key3
-	ours --key-file key2 "$volume"
-	holds a
-	put b 1
-	closed
-	theirs --key-file key3 "$volume"
-	holds b 1
-	closed
+	by_bdus key3
+	exchanged theirs ours --key-file key2 "$volume"
 }
 
 @test "LUKS2: the header is changed in turns, under an open volume" {
@@ -329,26 +292,20 @@ saved_and_restored() {
 	bdus encrypt info --json file | grep -q 'of cryptsetup'
 	cs token add --key-description something --key-slot 6 file
 	bdus encrypt remove-key --key-file key2 --key-slot 0 file
-	key_is_wrong key
-	cs luksDump file | grep -A 1 'luks2-keyring' | grep -q something
-	cs luksDump file | grep -q 'Label: *of cryptsetup'
+	is_wrong key
+	cs luksDump file >dump
+	grep -A 1 'luks2-keyring' dump | grep -q something
+	grep -q $'^Label:\\s*of cryptsetup' dump
 	saved_and_restored
 	bdus encrypt check file
 }
 
-@test "LUKS1: the header is changed in turns, under an open volume" {
-	volume='file'
-	truncate -s 6M file
-	alternating luks1
-	saved_and_restored
-	bdus encrypt check file
-}
-
-@test "a device: the header is changed in turns, under an open volume" {
+@test "LUKS1 on a device: the header is changed in turns, under a volume" {
 	below $((20 * MiB))
 	volume=/dev/ram0
-	alternating luks2
+	alternating luks1
 	saved_and_restored
+	bdus encrypt check /dev/ram0
 	[[ ! -d /run/cryptsetup || -z $(ls /run/cryptsetup) ]]
 }
 
@@ -399,38 +356,27 @@ waits_for() {
 	done
 }
 
-# cryptsetup's own, held while it derives a key for a second or more
-@test "changes by both at the same time are all made" {
-	for volume in file /dev/ram0; do
-		[[ $volume == file ]] || below $((20 * MiB))
-		[[ $volume == file ]] && truncate -s 20M file
-		made bdus pbkdf2 "$volume"
-		jobs=()
-		for n in 2 3 4 5; do
-			case $n in
-			[24]) cryptsetup luksAddKey --batch-mode --key-file key \
-				--pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
-				"$volume" key$n 3>&- 4>&- & ;;
-			*) bdus encrypt add-key --pbkdf pbkdf2 --key-file key \
-				--pbkdf-force-iterations 1000 --new-key-file key$n \
-				"$volume" 3>&- 4>&- & ;;
-			esac
-			jobs+=($!)
-		done
-		wait "${jobs[0]}" && wait "${jobs[2]}" # cryptsetup's
-		for job in 1 3; do
-			wait "${jobs[job]}" || {
-				status=$?
-				((status == 5))
-				bdus encrypt add-key --pbkdf pbkdf2 \
-					--pbkdf-force-iterations 1000 \
-					--key-file key \
-					--new-key-file key$((job + 2)) "$volume"
-			}
-		done
-		for n in '' 2 3 4 5; do
-			key_opens "key$n"
-		done
-		bdus encrypt check "$volume"
+# until_added COMMAND...: adds a key; whoever finds that the header has been
+# changed since it was read gives up
+until_added() {
+	until "$@" --pbkdf pbkdf2 --pbkdf-force-iterations 1000; do
+		echo "# again: $*"
 	done
+}
+
+@test "changes by both at the same time are all made" {
+	volume='file'
+	truncate -s 20M file
+	made bdus pbkdf2 file
+	for n in 2 4; do
+		until_added cryptsetup luksAddKey --batch-mode --key-file key \
+			file key$n 3>&- 4>&- &
+		until_added bdus encrypt add-key --key-file key \
+			--new-key-file key$((n + 1)) file 3>&- 4>&- &
+	done
+	wait
+	for n in '' 2 3 4 5; do
+		by_bdus "key$n"
+	done
+	bdus encrypt check file
 }

@@ -9,26 +9,26 @@ load encrypt
 ### data ######################################################################
 
 @test "LUKS2, sectors of 4096: random writes under load read back as written" {
-	volume 80M
+	volume 48M
 	opened file
 	[[ $(blockdev --getss "$dev") == 4096 ]]
-	[[ $(blockdev --getsize64 "$dev") == $((64 * MiB)) ]]
-	verify "$dev" "${BDUS_VERIFY_SIZE:-64M}"
+	[[ $(blockdev --getsize64 "$dev") == $((32 * MiB)) ]]
+	verify "$dev" "${BDUS_VERIFY_SIZE:-32M}"
 }
 
 @test "LUKS1, sectors of 512: random writes under load read back as written" {
-	volume 66M --type luks1
+	volume 34M --type luks1
 	opened file
 	[[ $(blockdev --getss "$dev") == 512 ]]
-	verify "$dev" "${BDUS_VERIFY_SIZE:-64M}" --bsrange=512-64k
+	verify "$dev" "${BDUS_VERIFY_SIZE:-32M}" --bsrange=512-64k
 }
 
 @test "several queues, more than processors, and one" {
-	volume 48M
+	volume 32M
 	for queues in 1 5; do
 		opened --queues $queues file
-		[[ $(attribute queues) == "$queues" ]]
-		verify "$dev" 32M --numjobs=2 --size=16M --offset_increment=16M
+		(($(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l) >= queues))
+		verify "$dev" 8M --numjobs=2 --offset_increment=8M
 		bdus destroy "$dev"
 	done
 }
@@ -42,36 +42,34 @@ load encrypt
 	made bdus pbkdf2 /mnt/file
 	opened --direct /mnt/file
 	has_direct "$(find "/proc/$pid/fd" -lname /mnt/file ! -name 200 -printf %f)"
-	verify "$dev" 16M
+	verify "$dev" 8M
 	bdus destroy "$dev"
 	umount /mnt
 	made bdus pbkdf2 --sector-size 512 --force /dev/ram0
 	opened --direct /dev/ram0
-	verify "$dev" 16M --bsrange=512-64k
+	verify "$dev" 8M --bsrange=512-64k
 }
 
 has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000)); }
 
 @test "every size and place of a request, in the units of the volume" {
-	for sector in 512 2048 4096; do
+	for sector in 512 4096; do
 		rm -f file
 		volume 24M --sector-size $sector
 		opened file
-		fill_pattern data $((4 * MiB))
-		put data
-		for n in 1 2 3 7 31 129; do
+		fill_pattern expected $((4 * MiB))
+		put expected
+		for n in 1 3 129; do
 			dd if="$dev" of=out bs=$((n * sector)) skip=3 count=5 \
 				iflag=direct status=none
-			cmp --bytes=$((5 * n * sector)) \
-				--ignore-initial=0:$((3 * n * sector)) out data
-			# what is written is shifted by one byte
-			dd if=data of="$dev" bs=$((n * sector)) seek=5 count=3 \
-				oflag=direct iflag=skip_bytes skip=1 status=none
-			dd if=data of=expected bs=$((n * sector)) count=3 \
-				iflag=skip_bytes skip=1 status=none
-			cmp --ignore-initial=0:$((5 * n * sector)) \
-				--bytes=$((3 * n * sector)) expected "$dev"
-			put data
+			cmp --ignore-initial=0:$((3 * n * sector)) \
+				--bytes=$((5 * n * sector)) out expected
+			head -c $((3 * n * sector)) /dev/urandom >data
+			for file in "$dev" expected; do
+				dd if=data of="$file" bs=$((n * sector)) \
+					seek=5 conv=notrunc status=none
+			done
+			holds expected
 		done
 		bdus destroy "$dev"
 	done
@@ -121,7 +119,7 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 		file <<<"$(<key)"
 		--key-fd 3 file 3<key
 		--key-file padded --keyfile-offset 100 --keyfile-size 32 file
-		--key-fd 9 --keyfile-offset 100 --keyfile-size 32B file 9<padded
+		--key-fd 9 --keyfile-offset 100 --keyfile-size 32 file 9<padded
 	END
 }
 
@@ -134,7 +132,7 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 		--key-slot 0 file
 	refused 3 'file: wrong passphrase' --keyfile-offset 1 --key-file key file
 	refused 3 'file: wrong passphrase' --key-file key2 --supervise file
-	refused 3 'wrong passphrase' test-key --key-file key2 file
+	refused 3 'no key slot is opened' test-key --key-file key2 file
 	no_device
 	no_driver
 	opened file
@@ -193,7 +191,7 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 			refused 5 "$volume: is in use" $action $volume $backup
 		done
 		head -c 4096 /dev/urandom >data
-		dd if=data of="$dev" oflag=direct status=none
+		dd if=data of="$dev" bs=4k oflag=direct status=none
 		cmp --bytes=4096 data "$dev"
 		bdus destroy "$dev"
 	done
@@ -216,8 +214,8 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	refused 5 'file: is in use: /dev/loop0' format --force \
 		--pbkdf pbkdf2 --key-file key file
 	cryptsetup close upper
-	opened file
-	run ! cryptsetup luksFormat --batch-mode --key-file key "$dev" </dev/null
+	opened /dev/ram0
+	run ! cryptsetup luksFormat --batch-mode --key-file key /dev/ram0
 }
 
 @test "mounted, swapped to: 5, even with --force" {

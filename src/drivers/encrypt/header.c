@@ -82,7 +82,9 @@ static void header_clean(const struct luks *luks, unsigned char *buf,
 static int header_copy(struct target *target, int fd, unsigned char *buf)
 {
 	struct disk *disk = &target->disk.disk;
-	uint64_t size = luks_image_size(&target->luks);
+	const struct luks *luks = &target->luks;
+	uint64_t size = luks->version == 1 ? luks->header_size :
+					     luks_image_size(luks);
 	int error = 0;
 
 	for (uint64_t off = 0; off < size && error == 0; off += HEADER_CHUNK) {

@@ -48,8 +48,8 @@ static int volume_check_place(const struct opening *opening)
 {
 	const char *name = opening->file.disk.name;
 	const struct luks *luks = &opening->luks;
-	uint64_t end = luks->version == 1 ? luks->header_size :
-					    luks_image_size(luks);
+	uint64_t end =
+		luks->version == 1 ? luks->header_size : luks_image_size(luks);
 
 	if (opening->options->header != NULL || luks->segment.off >= end)
 		return EXIT_DONE;
