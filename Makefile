@@ -5,6 +5,7 @@
 #   make           build/bdus, build/lib/libbdus.a, build/lib/musl/libbdus.a, and
 #                  build/kmod/RELEASE/kbdus.ko for each kernel whose headers are
 #                  installed
+#   make fuzz      build/fuzz/luks1, luks2; fuzz/run runs them
 #   make setup     install what a fresh Debian 12 machine lacks (as root)
 #   make install   binary, links, man pages, completion, libbdus, module source
 #                  (DKMS)
@@ -191,10 +192,15 @@ test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c s
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c src/report.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
-test-luks_with := $(addprefix src/drivers/encrypt/,luks.c luks1.c \
-	$(notdir $(wildcard src/drivers/encrypt/luks2*.c)) slot.c af.c kdf.c \
-	cipher.c disk.c secret.c) src/backing.c src/holders.c src/msg.c
-test-luks2_with := $(test-luks_with)
+
+# All that reads and changes LUKS headers.
+luks := $(wildcard src/drivers/encrypt/luks*.c) $(patsubst \
+	%,src/drivers/encrypt/%.c,af cipher kdf secret slot) src/msg.c
+test-luks-crash_with := $(luks)
+test-luks-flip_with := $(luks)
+test-luks_with := $(luks) src/drivers/encrypt/disk.c src/backing.c \
+	src/holders.c
+test-luks2_with := $(luks)
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c
@@ -214,6 +220,46 @@ build/unit/%: build/unit/obj/unit/%.o $$(patsubst %.c,build/unit/obj/%.o,$$($$*_
 	$(Q)gcc $(unit_flags) -o $@ $^ $(libraries)
 
 -include $(shell find build/unit/obj -name '*.d' 2>/dev/null)
+
+# Fuzz targets, by fuzz/run. The JSON library is built anew, so that libFuzzer
+# sees its branches, and the sanitizers its memory.
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -g -Isrc -Ibuild \
+	-Ibuild/deps/include -fno-omit-frame-pointer \
+	-fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined
+json := dump error hashtable hashtable_seed load memory pack_unpack strbuffer \
+	strconv utf value version
+fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out src/msg.c,$(luks)) \
+	fuzz/header.c fuzz/tree.c fuzz/msg.c) \
+	$(json:%=build/fuzz/jansson/src/%.o)
+
+fuzz: build/fuzz/luks1 build/fuzz/luks2
+
+build/fuzz/%: build/fuzz/obj/fuzz/%.o $(fuzz_with)
+	$(call say,LINK)
+	$(Q)clang -fsanitize=fuzzer,address,undefined -o $@ $^ \
+		build/deps/lib/libcrypto.a
+
+build/fuzz/obj/%.o: %.c Makefile build/deps/stamp
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)clang $(fuzz_flags) -MMD -MP -c -o $@ $<
+
+build/fuzz/jansson/unpacked: build/deps/stamp
+	@mkdir -p build/fuzz
+	$(Q)rm -rf $(@D)
+	$(Q)dpkg-source --no-copy -x build/deps/src/jansson/*.dsc $(@D) \
+		>build/fuzz/unpack.log 2>&1
+	@touch $(@D)/src/jansson_private_config.h $@
+
+$(json:%=build/fuzz/jansson/src/%.o): build/fuzz/jansson/src/%.o: \
+		build/fuzz/jansson/unpacked Makefile
+	$(call say,CC)
+	$(Q)clang $(filter-out $(warnings),$(fuzz_flags)) -DHAVE_STDINT_H \
+		-DHAVE_ENDIAN_H -DHAVE_ATOMIC_BUILTINS \
+		-fno-sanitize-coverage=trace-cmp -c -o $@ $(@:.o=.c)
+
+-include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/src/drivers/encrypt/*.d)
 
 tests: all $(units) $(helpers) $(api)
 
@@ -272,7 +318,7 @@ setup:
 	@deps/packages build kmod vm newest check lint
 
 clean:
-	rm -rf build/obj build/kmod build/unit build/bats build/bdus* \
+	rm -rf build/obj build/kmod build/unit build/fuzz build/bats build/bdus* \
 		build/runtime.a build/lib build/api build/*.def
 
 distclean:
@@ -280,5 +326,5 @@ distclean:
 
 FORCE:
 
-.PHONY: all libbdus modules tests setup demo check check-all lint bench install clean \
+.PHONY: all libbdus modules tests fuzz setup demo check check-all lint bench install clean \
 	distclean FORCE

@@ -30,9 +30,11 @@
 #include "units.h"
 #include "wipe.h"
 
-/* Room that a header takes with its key slots. */
+/* Room for a header with its key slots: of a new file, and at least. */
 #define FORMAT_LUKS1_SIZE (2U << 20)
 #define FORMAT_LUKS2_SIZE (16U << 20)
+#define FORMAT_LUKS2_LEAST (1U << 20)
+#define FORMAT_LUKS2_DATA_LEAST 4096
 
 #define FORMAT_SECTOR 512
 #define FORMAT_SECTOR_MAX 4096
@@ -88,7 +90,7 @@ static const struct opt format_opts[] = {
 	OPT_STRING("label", 0, struct format, label, 0, "LABEL", NULL,
 		   "label, up to 47 bytes (LUKS2)"),
 	OPT_STRING("uuid", 0, struct format, uuid, 0, "UUID", NULL,
-		   "UUID, else a random one"),
+		   "the UUID, else a random one"),
 	PASSPHRASE_OPTS(struct format, source),
 	HEADER_OPT(struct format, header),
 	OPT_BOOL("wipe", 0, struct format, should_wipe,
@@ -183,7 +185,10 @@ static int format_describe(struct making *making)
 	new->hash = format_hashes[format->hash];
 	new->is_detached = format->header != NULL;
 	new->label = format->label;
-	new->iter_ms = cost_iter_ms(&format->cost);
+	/* what is not measured is not for the digest either, as in cryptsetup
+	 */
+	if (format->cost.iterations == 0)
+		new->iter_ms = cost_iter_ms(&format->cost);
 	status = format_check_cipher(making);
 	if (status == EXIT_DONE)
 		status = format_check_sector_size(making);
@@ -197,9 +202,18 @@ static int format_describe(struct making *making)
 	return status;
 }
 
-static uint64_t format_header_size(const struct making *making)
+/*
+ * Bytes before the data at least. In LUKS1 eight key slots, each of 4000
+ * stripes in units of 4096 bytes, and all in units of 1 MiB; LUKS2's take more
+ * where there is room.
+ */
+static uint64_t format_header_least(const struct making *making)
 {
-	return making->new.version == 1 ? FORMAT_LUKS1_SIZE : FORMAT_LUKS2_SIZE;
+	uint64_t pages = ((uint64_t)making->new.key_size * 4000 + 4095) / 4096;
+
+	if (making->new.version == 2)
+		return FORMAT_LUKS2_LEAST;
+	return (((8 * pages + 1) * 4096) + (1U << 20) - 1) >> 20 << 20;
 }
 
 static bool format_is_same_file(const char *a, const char *b)
@@ -240,7 +254,8 @@ static int format_make_header(struct making *making)
 		return errno == EEXIST ? EXIT_BUSY : EXIT_FAILED;
 	}
 	making->is_header_made = true;
-	if (ftruncate(fd, (off_t)format_header_size(making)) != 0)
+	if (ftruncate(fd, making->new.version == 1 ? FORMAT_LUKS1_SIZE :
+						     FORMAT_LUKS2_SIZE) != 0)
 		error = errno;
 	close(fd);
 	if (error != 0) {
@@ -303,13 +318,15 @@ static int format_check_size(struct making *making)
 {
 	const struct disk *data = &making->data.disk;
 	struct luks_new *new = &making->new;
-	uint64_t header_size = format_header_size(making);
+	uint64_t header_size = format_header_least(making);
 	uint64_t least;
 
 	new->sector_size = (uint32_t)making->format->sector_size;
 	if (new->sector_size == 0)
 		new->sector_size = format_choose_sector_size(making);
-	least = new->sector_size + (new->is_detached ? 0 : header_size);
+	least = new->is_detached  ? new->sector_size :
+		new->version == 1 ? header_size + new->sector_size :
+				    header_size + FORMAT_LUKS2_DATA_LEAST;
 	if (data->size < least)
 		return format_too_small(data->name, data->size, least);
 	if (data->size % new->sector_size != 0) {

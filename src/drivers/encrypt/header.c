@@ -20,8 +20,8 @@
 #define HEADER_CHUNK (256U << 10)
 #define HEADER_PAGE 4096
 
-/* Of LUKS1: what the header itself takes. */
-#define HEADER_LUKS1_SIZE 592
+/* Of LUKS1: what the header itself takes, two sectors. */
+#define HEADER_LUKS1_SIZE 1024
 
 /* Exit code of fsck(8). */
 #define HEADER_NOT_CHECKED 8
@@ -65,6 +65,14 @@ static int header_write_all(int fd, const unsigned char *buf, size_t len)
 	return 0;
 }
 
+/* Bytes of the chunk at @off that lie before @end. */
+static size_t header_part(uint64_t off, uint64_t end)
+{
+	if (off >= end)
+		return 0;
+	return end - off < HEADER_CHUNK ? (size_t)(end - off) : HEADER_CHUNK;
+}
+
 /*
  * Behind LUKS1's header, up to the first key slot, there may be something that
  * was on the disk before: it is left out, as cryptsetup does.
@@ -78,25 +86,24 @@ static void header_clean(const struct luks *luks, unsigned char *buf,
 		       HEADER_PAGE - HEADER_LUKS1_SIZE);
 }
 
-/* cryptsetup takes whole pages back only: the last one is filled up. */
+/* The last page of LUKS1 is filled up: cryptsetup takes whole ones back only.
+ */
 static int header_copy(struct target *target, int fd, unsigned char *buf)
 {
 	struct disk *disk = &target->disk.disk;
 	const struct luks *luks = &target->luks;
-	uint64_t size = luks->version == 1 ? luks->header_size :
-					     luks_image_size(luks);
+	uint64_t size = luks_image_size(luks);
+	uint64_t end = luks->version == 1 ? luks->header_size : size;
 	int error = 0;
 
 	for (uint64_t off = 0; off < size && error == 0; off += HEADER_CHUNK) {
-		size_t len = size - off < HEADER_CHUNK ? (size_t)(size - off) :
-							 HEADER_CHUNK;
-		size_t pages = (len + HEADER_PAGE - 1) / HEADER_PAGE;
+		size_t len = header_part(off, size);
 
-		memset(buf, 0, HEADER_CHUNK);
-		error = disk->read(disk, buf, len, off);
-		header_clean(&target->luks, buf, off);
+		memset(buf, 0, len);
+		error = disk->read(disk, buf, header_part(off, end), off);
+		header_clean(luks, buf, off);
 		if (error == 0)
-			error = header_write_all(fd, buf, pages * HEADER_PAGE);
+			error = header_write_all(fd, buf, len);
 	}
 	return error;
 }

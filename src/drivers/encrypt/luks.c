@@ -518,13 +518,48 @@ static int luks_wipe(struct disk *disk, uint64_t size)
 	return err == 0 ? EXIT_DONE : luks_write_failed(disk, err);
 }
 
+static int luks_wipe_head(struct disk *disk, uint64_t off)
+{
+	static const unsigned char zeroes[LUKS_WIPE_ZERO];
+	uint64_t len = sizeof(zeroes);
+	int err;
+
+	if (len > disk->size - off)
+		len = disk->size - off;
+	err = disk->write(disk, zeroes, len, off);
+	return err == 0 ? disk->sync(disk) : err;
+}
+
+/*
+ * The old header goes first, durably, and only it: what is seen at any moment
+ * is a header whose slots open it, or none.
+ */
+static int luks_wipe_heads(struct disk *disk)
+{
+	int err = luks_wipe_head(disk, 0);
+	unsigned int version;
+	bool is_there;
+
+	for (uint64_t off = LUKS_SECONDARY_MIN;
+	     err == 0 && off <= LUKS_SECONDARY_MAX; off *= 2) {
+		err = luks_head_at(disk, off, luks_secondary, &is_there,
+				   &version);
+		if (err == 0 && is_there)
+			err = luks_wipe_head(disk, off);
+	}
+	return err == 0 ? EXIT_DONE : luks_write_failed(disk, err);
+}
+
 static int luks_wipe_old(struct disk *disk, const struct luks *luks)
 {
 	uint64_t size = luks_image_size(luks);
+	int code = luks_wipe_heads(disk);
 
 	if (size < LUKS_WIPE_MIN)
 		size = LUKS_WIPE_MIN;
-	return luks_wipe(disk, size < disk->size ? size : disk->size);
+	if (code == EXIT_DONE)
+		code = luks_wipe(disk, size < disk->size ? size : disk->size);
+	return code;
 }
 
 /* The digest of a new volume key: as slow as iter_ms / 8 allows. */

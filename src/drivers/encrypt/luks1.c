@@ -123,14 +123,13 @@ static void luks1_read_cipher(struct luks1_report *report,
 			      const unsigned char *image, struct luks *luks)
 {
 	char cipher[LUKS1_NAME_LEN], mode[LUKS1_NAME_LEN];
-	bool is_text;
+	bool is_cipher = luks1_text(report, "cipher", image + LUKS1_CIPHER,
+				    LUKS1_NAME_LEN, cipher);
+	bool is_mode = luks1_text(report, "cipher mode", image + LUKS1_MODE,
+				  LUKS1_NAME_LEN, mode);
 
-	is_text = luks1_text(report, "cipher", image + LUKS1_CIPHER,
-			     LUKS1_NAME_LEN, cipher) &
-		  luks1_text(report, "cipher mode", image + LUKS1_MODE,
-			     LUKS1_NAME_LEN, mode);
 	luks->key_size = luks1_get(image + LUKS1_KEY_BYTES);
-	if (!is_text)
+	if (!is_cipher || !is_mode)
 		return;
 	snprintf(luks->segment.cipher, sizeof(luks->segment.cipher), "%s-%s",
 		 cipher, mode);

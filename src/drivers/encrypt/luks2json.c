@@ -29,9 +29,9 @@ struct json_t *luks2_json_parse(const char *area, size_t size,
 		*fault = "has JSON without an end";
 	else if (len == 0 || area[0] != '{' || area[len - 1] != '}')
 		*fault = "has no JSON object in its JSON area";
-	for (size_t i = len; i < size && *fault == NULL; i++)
-		if (area[i] != '\0')
-			*fault = "has something after its JSON";
+	/* each byte from the NUL on is like the one before */
+	else if (memcmp(area + len, area + len + 1, size - len - 1) != 0)
+		*fault = "has something after its JSON";
 	if (*fault != NULL)
 		return NULL;
 	json = json_loadb(area, len, JSON_REJECT_DUPLICATES, &error);

@@ -1,22 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * encrypt/restore - the action that puts a backup of a header back.
- *
- * The order of the writes, with a sync after each step:
- *
- * 1. key material of the backup where the present header has no key slot,
- * 2. the header, one copy after the other, first the one that is invalid now,
- * 3. all the rest of the backup.
- *
- * What is equal already is not written. Cut short in step 1, the present header
- * opens as before. In step 2 one of the two is valid at any time (if they are
- * of the same layout, which --force may override). Once it is the restored one,
- * it opens by those key slots that the present header does not have, has
- * elsewhere, or has alike: all of them if keys were only added since the
- * backup. A slot whose passphrase was changed in place since then, or that is
- * another volume's, opens by neither passphrase until step 3 is through: old
- * and new key material cannot both be there. The backup remains, so that it can
- * be restored again.
  */
 #include "actions.h"
 
@@ -25,15 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image.h"
 #include "msg.h"
 #include "signature.h"
 #include "target.h"
 #include "terminal.h"
-
-#define RESTORE_CHUNK (64U << 10)
-
-/* Of LUKS1: its two sectors, the second of which has the last key slots. */
-#define RESTORE_LUKS1_SIZE 1024
 
 struct restore {
 	const char *header;
@@ -56,7 +36,6 @@ struct restoring {
 	struct luks saved;
 	uint64_t size;
 	unsigned char *image;
-	unsigned char *buf;
 };
 
 static int restore_differs(const struct restoring *restoring, const char *what)
@@ -80,7 +59,8 @@ static int restore_compare(const struct restoring *restoring)
 		return restore_differs(restoring, "data offset");
 	if (saved->segment.sector_size != present->segment.sector_size)
 		return restore_differs(restoring, "sector size");
-	if (saved->key_size != present->key_size)
+	/* without key slots LUKS2 does not tell the size of the key */
+	if (saved->key_size != present->key_size && present->key_size != 0)
 		return restore_differs(restoring, "key size");
 	if (strcmp(saved->segment.cipher, present->segment.cipher) != 0)
 		return restore_differs(restoring, "cipher");
@@ -173,8 +153,7 @@ static int restore_read_backup(struct restoring *restoring)
 	}
 	restoring->size = luks_image_size(&restoring->saved);
 	restoring->image = malloc(restoring->size);
-	restoring->buf = malloc(RESTORE_CHUNK);
-	error = restoring->image == NULL || restoring->buf == NULL ?
+	error = restoring->image == NULL ?
 			-ENOMEM :
 			backup->read(backup, restoring->image, restoring->size,
 				     0);
@@ -184,98 +163,12 @@ static int restore_read_backup(struct restoring *restoring)
 	return EXIT_FAILED;
 }
 
-static bool restore_overlaps(const struct luks_slot *slot, uint64_t off,
-			     uint64_t len)
-{
-	return slot->is_used && slot->area_off < off + len &&
-	       off < slot->area_off + slot->area_size;
-}
-
-/* Does the present header need what is there? */
-static bool restore_is_needed(const struct restoring *restoring, uint64_t off,
-			      uint64_t len)
-{
-	for (unsigned int i = 0; i < restoring->present.n_slots; i++)
-		if (restore_overlaps(&restoring->present.slots[i], off, len))
-			return true;
-	return false;
-}
-
-/* Writes what is not there yet. */
-static int restore_range(struct restoring *restoring, uint64_t off,
-			 uint64_t end)
-{
-	struct disk *disk = restoring->disk;
-	int error = 0;
-
-	for (; off < end && error == 0; off += RESTORE_CHUNK) {
-		size_t len = end - off < RESTORE_CHUNK ? (size_t)(end - off) :
-							 RESTORE_CHUNK;
-
-		error = disk->read(disk, restoring->buf, len, off);
-		if (error == 0 &&
-		    memcmp(restoring->buf, restoring->image + off, len) != 0)
-			error = disk->write(disk, restoring->image + off, len,
-					    off);
-	}
-	return error;
-}
-
-static int restore_free_slots(struct restoring *restoring)
-{
-	int error = 0;
-
-	for (unsigned int i = 0; i < restoring->saved.n_slots && error == 0;
-	     i++) {
-		const struct luks_slot *slot = &restoring->saved.slots[i];
-
-		if (slot->is_used &&
-		    !restore_is_needed(restoring, slot->area_off,
-				       slot->area_size))
-			error = restore_range(restoring, slot->area_off,
-					      slot->area_off + slot->area_size);
-	}
-	return error != 0 ? error : restoring->disk->sync(restoring->disk);
-}
-
-static int restore_copy(struct restoring *restoring, uint64_t off, uint64_t end)
-{
-	int error =
-		restoring->disk->write(restoring->disk, restoring->image + off,
-				       (size_t)(end - off), off);
-
-	return error != 0 ? error : restoring->disk->sync(restoring->disk);
-}
-
-/* At any time one copy is valid, as long as one was at first. */
-static int restore_header(struct restoring *restoring)
-{
-	uint64_t size = restoring->saved.header_size;
-	bool is_second_first = restoring->present.version == 2 &&
-			       !restoring->present.is_secondary_ok;
-	int error;
-
-	if (restoring->saved.version == 1)
-		return restore_copy(restoring, 0, RESTORE_LUKS1_SIZE);
-	error = restore_copy(restoring, is_second_first ? size : 0,
-			     is_second_first ? 2 * size : size);
-	if (error == 0)
-		error = restore_copy(restoring, is_second_first ? 0 : size,
-				     is_second_first ? size : 2 * size);
-	return error;
-}
-
 static int restore_write(struct restoring *restoring)
 {
 	struct disk *disk = restoring->disk;
-	int error = restore_free_slots(restoring);
+	int error = image_restore(disk, &restoring->present, &restoring->saved,
+				  restoring->image);
 
-	if (error == 0)
-		error = restore_header(restoring);
-	if (error == 0)
-		error = restore_range(restoring, 0, restoring->size);
-	if (error == 0)
-		error = disk->sync(disk);
 	if (error == 0)
 		return EXIT_DONE;
 	msg_error("%s: cannot write: %s", disk->name, strerror(-error));
@@ -300,7 +193,6 @@ static int restore_from(struct restoring *restoring, const char *path,
 	luks_free(&restoring->present);
 	luks_free(&restoring->saved);
 	free(restoring->image);
-	free(restoring->buf);
 	disk_close(&restoring->backup);
 	return status;
 }

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <openssl/rand.h>
-
 #include "cipher.h"
 #include "msg.h"
 #include "progress.h"
@@ -31,7 +29,7 @@ static struct cipher *wipe_cipher(void)
 
 	if (key == NULL)
 		return NULL;
-	if (RAND_bytes(key, WIPE_KEY_SIZE) == 1)
+	if (secret_random(key, WIPE_KEY_SIZE) == 0)
 		cipher = cipher_new("aes-xts-plain64", key, WIPE_KEY_SIZE,
 				    WIPE_SECTOR);
 	secret_free(key);
