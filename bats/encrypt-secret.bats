@@ -173,6 +173,7 @@ prepare_cores() { # SUID_DUMPABLE
 	for suid in 0 2; do
 		prepare_cores $suid
 		sleep 100 3>&- 4>&- &
+		wait_until 5 grep -q sleep "/proc/$!/comm"
 		kill -SEGV $!
 		wait $! || true
 		[[ $(cores) == */core.sleep.* ]]
@@ -250,7 +251,7 @@ has_read_all() {
 	for how in --keep-key --supervise; do
 		printf %s "$passphrase" >key
 		opened $how --log "$dir/log" file
-		run -3 bdus encrypt test-key --key-file log file
+		run -3 bdus encrypt test-key file <<<wrong
 		rm key
 		in_use
 		bdus list >list.out
