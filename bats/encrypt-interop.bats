@@ -11,8 +11,8 @@ setup() {
 	for n in 2 3 4 5; do
 		openssl rand -hex 12 | tr -d '\n' >"key$n"
 	done
-	fill_pattern a $((2 * MiB))
-	fill_pattern b $((1 * MiB))
+	fill_pattern a $((MiB / 2))
+	fill_pattern b $((MiB))
 	modprobe -a loop dm-crypt
 }
 
@@ -30,18 +30,19 @@ closed() {
 	fi
 }
 
-# exchanged FROM TO OPTION... FILE: what one has written, the other one reads
+# exchanged FROM TO OPTION... FILE: what one has written, the other one reads, at
+# the start and at the end
 exchanged() {
-	local size
+	local last
 	"$1" "${@:3}"
-	size=$(blockdev --getsize64 "$dev")
+	last=$(($(blockdev --getsize64 "$dev") / MiB - 1))
 	put a
-	put b $((size / MiB - 1))
+	put b "$last"
 	closed
 	"$2" "${@:3}"
-	[[ $(blockdev --getsize64 "$dev") == "$size" ]]
+	[[ $(blockdev --getsize64 "$dev") == $(((last + 1) * MiB)) ]]
 	holds a
-	holds b $((size / MiB - 1))
+	holds b "$last"
 	closed
 }
 
@@ -188,7 +189,7 @@ plain() {
 	closed
 	qemu-img convert "${secret[@]}" --image-opts -O raw \
 		driver=luks,key-secret=s,file.filename=file out
-	cmp --bytes=$((2 * MiB)) a out
+	cmp --bytes=$((MiB / 2)) a out
 	# shellcheck disable=SC2016 # nbdkit sets $nbd
 	nbdkit -U "$dir/socket" --filter=luks file file passphrase=+key \
 		--run 'qemu-img convert -O raw "$nbd" out2'

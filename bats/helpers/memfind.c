@@ -69,8 +69,8 @@ static void needles_read(const char *path)
 	fclose(file);
 }
 
-static void find(const char *place, uint64_t at, const unsigned char *buf,
-		 size_t len)
+static void find_all(const char *place, uint64_t at, const unsigned char *buf,
+		     size_t len)
 {
 	for (size_t i = 0; i < n_needles; i++) {
 		struct needle *needle = &needles[i];
@@ -84,6 +84,25 @@ static void find(const char *place, uint64_t at, const unsigned char *buf,
 		needle->is_found = was_found = true;
 		printf("%s in %s at %" PRIx64 "\n", needle->name, place,
 		       at + (uint64_t)(hit - buf));
+	}
+}
+
+static bool is_zero(const unsigned char *buf, size_t len)
+{
+	return buf[0] == 0 && memcmp(buf, buf + 1, len - 1) == 0;
+}
+
+/* Most pages are zero: only what is near others is looked at. */
+static void find(const char *place, uint64_t at, const unsigned char *buf,
+		 size_t len)
+{
+	for (size_t i = 0, n; i < len; i += n) {
+		size_t from = i < NEEDLE_SIZE ? 0 : i - NEEDLE_SIZE, to;
+
+		n = len - i < PAGE ? len - i : PAGE;
+		to = len - i - n < NEEDLE_SIZE ? len : i + n + NEEDLE_SIZE;
+		if (!is_zero(buf + i, n))
+			find_all(place, at + from, buf + from, to - from);
 	}
 }
 

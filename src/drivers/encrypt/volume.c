@@ -196,6 +196,8 @@ static int volume_get_key(struct opening *opening, const struct volume *known)
 	if (known == NULL ||
 	    CRYPTO_memcmp(known->id, volume->id, sizeof(volume->id)) != 0)
 		return volume_unlock(opening);
+	/* without key slots, nothing else tells its size */
+	volume->key_size = known->key_size;
 	memcpy(volume->key, known->key, sizeof(volume->key));
 	return EXIT_DONE;
 }
