@@ -19,7 +19,7 @@
  * @segment: its data
  * @key_size: bytes
  * @id: SHA-256 of what tells it from others: the header's uuid and digest, or
- *	the parameters of a plain one
+ *	the parameters of a plain one and its file or device
  * @key: volume key
  */
 struct volume {
