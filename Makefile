@@ -284,8 +284,10 @@ demo:
 	@vm/demo
 
 bench: setup
+	@deps/packages bench
 	@$(MAKE) --no-print-directory all
 	@bench/run
+	@bench/crypt
 
 ### the rest ##################################################################
 
