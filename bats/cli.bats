@@ -214,7 +214,7 @@ check_help() {
 	local text short="    "
 	text=$("$bdus" ${1/\// } --help)
 	[[ $3 == - ]] || short="-$3, "
-	grep -qE -- "^  $short--$2( [A-Za-z|]+)?  +[a-z]" <<<"$text" ||
+	grep -qE -- "^  $short--$2( [A-Za-z0-9|]+)?  +[a-z]" <<<"$text" ||
 		fail "$1 --help lacks --$2"
 	grep -q -- "^More in the manual page bdus-${1%/*}(8)" <<<"$text"
 }
@@ -399,9 +399,9 @@ complete_words() {
 }
 
 check_completion() {
-	complete_words bdus "$1" "--$2" | grep -qx -- "--$2" ||
+	complete_words bdus ${1/\// } "--$2" | grep -qx -- "--$2" ||
 		fail "$1: --$2 is not completed"
-	complete_words "bdus-$1" "--$2" | grep -qx -- "--$2"
+	complete_words bdus-${1/\// } "--$2" | grep -qx -- "--$2"
 }
 
 @test "completion knows all names and options" {
@@ -421,6 +421,9 @@ check_completion() {
 	[[ -z $(complete_words bdus ram --size '') ]]
 	[[ $(complete_words bdus --completion '') == bash ]]
 	[[ $(complete_words bdus help z) == zero ]]
+	[[ $(complete_words bdus encrypt header-b) == header-backup ]]
+	[[ $(complete_words bdus-encrypt form) == format ]]
+	[[ $(complete_words bdus encrypt info "$dir/some") == "$dir/some file" ]]
 }
 
 @test "completion of devices" {

@@ -709,6 +709,8 @@ backup_both() {
 	run -1 "$bdus" encrypt header-restore --force disk damaged
 	[[ $output == *"damaged: one copy of the header is damaged"* ]]
 	[[ $output == *"check --repair damaged"* ]]
+	run -1 "$bdus" encrypt check --repair damaged
+	run -0 "$bdus" encrypt check damaged
 	refused 1 "nowhere: cannot open" header-restore disk nowhere
 	refused 1 "--force does it" header-restore disk backup </dev/null
 	unchanged disk
@@ -756,6 +758,25 @@ backup_both() {
 	run -2 "$bdus" encrypt check
 	luks1 disk secret
 	run -0 "$bdus" encrypt check disk
+}
+
+@test "check: data that is cut off; a backup has none" {
+	local type
+	for type in luks1 luks2; do
+		rm -f disk backup
+		"$type" disk secret
+		encrypt header-backup disk backup
+		run -0 "$bdus" encrypt check backup
+		[[ -z $output ]]
+		truncate -s $((16 * 1048576 + 512)) disk
+		[[ $type == luks2 ]] || truncate -s 2M disk
+		run -4 "$bdus" encrypt check disk
+		[[ $output == *"disk: its data is cut off"* ]]
+	done
+	truncate -s 4M data
+	luks2 data secret --header head
+	run -0 "$bdus" encrypt check --header head data
+	[[ $(encrypt info head) == *"LUKS2, detached"*"data size     up to"* ]]
 }
 
 @test "erase: destroys all key slots, asks or needs --force" {

@@ -10,6 +10,7 @@
  */
 #include "msg.h"
 #include "crash.h"
+#include "drivers/encrypt/image.h"
 #include "tap.h"
 #include "volume.h"
 
@@ -33,6 +34,7 @@ struct way {
  * @slot: its operand
  * @pass: the passphrase that it sets
  * @key: where luks_format() puts the new key, or NULL
+ * @backup: what image_restore() puts back, or NULL
  * @keep: these open always
  * @either: one of these opens always, if there are any
  * @after: this opens after it, if its passphrase is set
@@ -49,6 +51,7 @@ struct trial {
 	int slot;
 	const char *pass;
 	unsigned char *key;
+	const struct volume *backup;
 	struct way keep[WAYS_MAX];
 	int n_keep;
 	struct way either[2];
@@ -294,6 +297,22 @@ static int run_format(const struct trial *trial, struct disk *disk)
 			     trial->key);
 }
 
+/* The present header may be one that cannot be read. */
+static int run_restore(const struct trial *trial, struct disk *disk)
+{
+	struct memdisk *backup = trial->backup->mem;
+	struct luks present, saved;
+	int error = -EINVAL;
+
+	if (luks_read(disk, disk->size, &present) != EXIT_DONE)
+		memset(&present, 0, sizeof(present));
+	if (luks_read(&backup->disk, disk->size, &saved) == EXIT_DONE)
+		error = image_restore(disk, &present, &saved, backup->data);
+	luks_free(&present);
+	luks_free(&saved);
+	return error == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
 /*** trials *******************************************************************/
 
 static const int luks1_slots[] = { 0, 1, 2, 3, 4, 5, 6, 7, -1 };
@@ -468,6 +487,92 @@ static void try_repair_luks1(const struct volume *full)
 	volume_free(&base);
 }
 
+/*** restoring a backup *******************************************************/
+
+static struct trial restore_new(const struct volume *base,
+				const struct volume *backup, const char *what,
+				int slot)
+{
+	struct trial trial = trial_new(base, what, run_restore, slot);
+
+	trial.backup = backup;
+	return trial;
+}
+
+/* A slot came since the backup: all others open always. */
+static void try_restore_added(const struct volume *full, int slot)
+{
+	struct volume backup = without(full, slot);
+	struct trial trial =
+		restore_new(full, &backup, "restore, without", slot);
+
+	trial_keep(&trial, 1U << slot);
+	trial.gone = way_of(slot, volume_pass(slot), full->key);
+	trial_all(&trial);
+	volume_free(&backup);
+}
+
+/* A slot went since. */
+static void try_restore_removed(const struct volume *full, int slot)
+{
+	struct volume base = without(full, slot);
+	struct trial trial = restore_new(&base, full, "restore, with", slot);
+
+	trial_keep(&trial, 1U << slot);
+	trial.after = way_of(slot, volume_pass(slot), full->key);
+	trial.is_new = true;
+	trial_all(&trial);
+	volume_free(&base);
+}
+
+/* A passphrase was changed since, in @slot, which became @to. */
+static void try_restore_changed(const struct volume *full, int slot, int to)
+{
+	struct volume base = volume_copy(full);
+	struct trial trial =
+		restore_new(&base, full, "restore, with the old", slot);
+
+	volume_must(volume_change(&base.mem->disk, slot, NEW_PASS, base.key) ==
+			    EXIT_DONE,
+		    "cannot change a slot");
+	memdisk_forget(base.mem);
+	trial_keep(&trial, 1U << slot | 1U << to);
+	trial.either[trial.n_either++] = way_of(to, NEW_PASS, full->key);
+	trial.either[trial.n_either++] =
+		way_of(slot, volume_pass(slot), full->key);
+	trial.gone = trial.either[0];
+	trial.after = trial.either[1];
+	trial_all(&trial);
+	volume_free(&base);
+}
+
+/* A copy is broken, or both. */
+static void try_restore_broken(const struct volume *full, unsigned int copies)
+{
+	struct volume base = volume_copy(full);
+	struct trial trial =
+		restore_new(&base, full, "restore, broken copies", (int)copies);
+
+	for (unsigned int i = 0; i < full->version; i++)
+		if ((copies >> i & 1) != 0)
+			base.mem->data[i * 0x4000 + 8] ^= 1;
+	trial.may_be_refused = full->version == 1 || copies == 3;
+	trial_keep(&trial, 0);
+	trial_all(&trial);
+	volume_free(&base);
+}
+
+static void test_restore(const struct volume *full)
+{
+	for (const int *slot = operands; *slot >= 0; slot++) {
+		try_restore_added(full, *slot);
+		try_restore_removed(full, *slot);
+	}
+	for (unsigned int copies = 1; copies <= 3; copies++)
+		if (full->version == 2 || copies == 1)
+			try_restore_broken(full, copies);
+}
+
 /*** a cut, and then another **************************************************/
 
 static void again(const struct trial *before, const struct volume *base,
@@ -544,6 +649,15 @@ static void test_luks1(const struct volume *full)
 
 	test_slots(full);
 	try_repair_luks1(full);
+	test_restore(full);
+	for (const int *to = operands; *to >= 0; to++) {
+		struct volume one = without(full, *to);
+
+		for (const int *slot = operands; *slot >= 0; slot++)
+			if (*slot != *to)
+				try_restore_changed(&one, *slot, *to);
+		volume_free(&one);
+	}
 	try_again(&less, 6, 1, 5);
 	volume_free(&base);
 	volume_free(&less);
@@ -556,6 +670,8 @@ static void test_luks2(const struct volume *full)
 		try_repair_copy(full, index);
 		try_repair_old(full, index);
 	}
+	test_restore(full);
+	try_restore_changed(full, 5, 5);
 	try_again(full, 5, 5, 9);
 }
 

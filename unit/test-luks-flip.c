@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-luks-flip - every single bit of a valid header, flipped; and random
- * pairs of bits, 2000 of each version or as many as PAIRS says.
+ * test-luks-flip - every single bit of a valid header, flipped; random pairs
+ * of bits, 2000 of each version or as many as PAIRS says; and disks that end
+ * early.
  *
  * What is refused is refused with a message; what is accepted opens with the
  * right passphrase to the same key, or does not open, and never with another
@@ -205,7 +206,7 @@ static struct flips flips_new(const struct volume *volume)
 static void flips_report(struct flips *flips, const char *name)
 {
 	ok(flips->n_bad == 0 && flips->n_read > 0,
-	   "%s: %zu flips: %zu headers refused, %zu accepted; %zu slots or "
+	   "%s: %zu times: %zu headers refused, %zu accepted; %zu slots or "
 	   "digests open, %zu do not, %zu would take too long",
 	   name, flips->n, flips->n - flips->n_read, flips->n_read,
 	   flips->n_opened, flips->n_closed, flips->n_slow);
@@ -252,6 +253,28 @@ static void flip_pairs(const struct volume *volume, size_t size,
 	flips_report(&flips, name);
 }
 
+/* Cut off at each sector: read once there is data, else refused. */
+static void cut_off(const struct volume *volume)
+{
+	struct flips flips = flips_new(volume);
+	struct disk *disk = &flips.mem->disk;
+	uint64_t data = volume->version == 1 ? 2U << 20 : 1U << 20;
+	const char *fault;
+	size_t n_read;
+
+	for (uint64_t size = 0; size < VOLUME_SIZE; size += 512) {
+		disk->size = size;
+		n_read = flips.n_read;
+		fault = flips_read(&flips);
+		if (fault == NULL && (flips.n_read > n_read) != (size > data))
+			fault = "there is no data, or it is refused";
+		if (fault != NULL)
+			flips_fail(&flips, size, 0, fault);
+	}
+	flips_report(&flips,
+		     volume->version == 1 ? "luks1 cut off" : "luks2 cut off");
+}
+
 static void test_luks1(void)
 {
 	static const int slots[] = { 0, -1 };
@@ -261,6 +284,7 @@ static void test_luks1(void)
 	flip(&flips, 0, LUKS1_HEADER, NULL);
 	flips_report(&flips, "luks1 header");
 	flip_pairs(&volume, LUKS1_HEADER, "luks1 pairs");
+	cut_off(&volume);
 	volume_free(&volume);
 }
 
@@ -303,6 +327,7 @@ static void test_luks2(void)
 	for (int index = 0; index < 2; index++)
 		test_copy(&volume, index);
 	flip_pairs(&volume, used_size(&volume), "luks2 pairs");
+	cut_off(&volume);
 	volume_free(&volume);
 }
 

@@ -582,6 +582,16 @@ static void test_check(void)
 	ok(check(true) == 4 && *order == '\0',
 	   "check: no copy is made of a faulty one");
 	reset();
+	edit("{\"keyslots\":{\"0\":null},\"digests\":{\"0\":{\"keyslots\":[]}}}");
+	data[SIZE + 100] ^= 1;
+	disk.size = 2 * SIZE - 1;
+	ok(check(true) == 4 && *order == '\0',
+	   "check: no copy is made where there is no room");
+	disk.size = 2 * SIZE;
+	ok(check(true) == 4 && strcmp(order, "s|") == 0,
+	   "check: and where there just is, one is made");
+	disk.size = DISK_SIZE;
+	reset();
 	memset(data + 40960, 0, 512);
 	ok(check(true) == 4, "check: overwritten key material");
 	caught();
@@ -754,6 +764,11 @@ static void test_cuts(void)
 		   strstr(caught(), "seqid") != NULL,
 	   "a seqid at its end is refused");
 	luks.seqid = 3;
+	disk.size = 2 * luks.header_size - 1;
+	ok(luks2_write(&disk, &luks) == EXIT_FAILED && *order == '\0' &&
+		   strstr(caught(), "no room for the second copy") != NULL,
+	   "a disk that ends before the second copy is not written to");
+	disk.size = DISK_SIZE;
 	json_object_set_new(
 		luks.json, "fat",
 		json_stringn((char *)memset(text, 'x', sizeof(text)),

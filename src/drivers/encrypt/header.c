@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@
 /* Of LUKS1: what the header itself takes, two sectors. */
 #define HEADER_LUKS1_SIZE 1024
 
-/* Exit code of fsck(8). */
+/* Exit codes of fsck(8). */
+#define HEADER_ERRORS 4
 #define HEADER_NOT_CHECKED 8
 
 struct header {
@@ -167,6 +169,40 @@ static int header_backup_run(void *opts, int argc, char **argv)
 	return status;
 }
 
+/* A backup has a place for no data. Anything else is to have all of it. */
+static int header_check_data(struct target *target)
+{
+	struct disk *disk = &target->disk.disk;
+	const struct luks_segment *segment = &target->luks.segment;
+	bool is_backup = target->header == NULL &&
+			 disk->size == luks_image_size(&target->luks);
+	uint64_t size = target->header != NULL ? target->data_size : disk->size;
+	uint64_t least =
+		segment->size != 0 ? segment->size : segment->sector_size;
+
+	if (is_backup || (size >= segment->off && size - segment->off >= least))
+		return EXIT_DONE;
+	printf("%s: its data is cut off: there are %" PRIu64
+	       " bytes, and %" PRIu64 " at least are needed\n",
+	       target->path, size, segment->off + least);
+	return HEADER_ERRORS;
+}
+
+/*
+ * The size of the data is looked at last: a backup of a header, which has none,
+ * can be checked and repaired like the header itself.
+ */
+static int header_check(struct target *target, bool should_repair)
+{
+	int status = luks_check(&target->disk.disk, 0, should_repair);
+
+	if (status >= HEADER_ERRORS)
+		return status;
+	if (luks_read(&target->disk.disk, 0, &target->luks) != EXIT_DONE)
+		return HEADER_NOT_CHECKED;
+	return status | header_check_data(target);
+}
+
 static int header_check_run(void *opts, int argc, char **argv)
 {
 	const struct header *header = opts;
@@ -179,10 +215,7 @@ static int header_check_run(void *opts, int argc, char **argv)
 	target.path = argv[0];
 	if (target_open_disks(&target, mode) != EXIT_DONE)
 		return HEADER_NOT_CHECKED;
-	status = luks_check(&target.disk.disk,
-			    target.header != NULL ? target.data_size :
-						    target.disk.disk.size,
-			    header->should_repair);
+	status = header_check(&target, header->should_repair);
 	target_close(&target);
 	return status;
 }

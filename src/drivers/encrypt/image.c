@@ -5,7 +5,9 @@
  * The order of the writes, with a sync after each step:
  *
  * 1. key material of the backup where the present header has no key slot,
- * 2. the header, one copy after the other, first the one that is invalid now,
+ * 2. the header: of LUKS2 one copy after the other, first the one that is
+ *    invalid now; of LUKS1 its two sectors, first with the key slots of both
+ *    headers, then with those of the backup,
  * 3. all the rest of the backup.
  *
  * What is equal already is not written. Cut short in step 1, the present header
@@ -27,8 +29,11 @@
 
 #define IMAGE_CHUNK (64U << 10)
 
-/* Of LUKS1: its two sectors, the second of which has the last key slots. */
+/* Of LUKS1: its two sectors; key slot 6 is in both, 7 in the second one. */
 #define IMAGE_LUKS1_SIZE 1024
+#define IMAGE_LUKS1_SECTOR 512
+#define IMAGE_LUKS1_SLOTS 208
+#define IMAGE_LUKS1_SLOT_SIZE 48
 
 /* An image on its way to a disk. */
 struct image {
@@ -97,6 +102,61 @@ static int image_copy(struct image *image, uint64_t off, uint64_t end)
 	return error != 0 ? error : image->disk->sync(image->disk);
 }
 
+/* One sector of LUKS1's header after the other, @second first or last. */
+static int image_sectors(struct image *image, const unsigned char *bytes,
+			 bool is_second_first)
+{
+	struct disk *disk = image->disk;
+	size_t off = is_second_first ? IMAGE_LUKS1_SECTOR : 0;
+	int error = 0;
+
+	for (int i = 0; i < 2 && error == 0; i++) {
+		error = disk->write(disk, bytes + off, IMAGE_LUKS1_SECTOR, off);
+		if (error == 0)
+			error = disk->sync(disk);
+		off = IMAGE_LUKS1_SECTOR - off;
+	}
+	return error;
+}
+
+/* Are both LUKS1 headers of one volume, with key slots at the same places? */
+static bool image_is_alike(const struct luks *one, const struct luks *other)
+{
+	if (one->version != 1 || one->key_size != other->key_size ||
+	    memcmp(one->digest.value, other->digest.value,
+		   sizeof(one->digest.value)) != 0)
+		return false;
+	for (unsigned int i = 0; i < one->n_slots; i++)
+		if (one->slots[i].area_off != other->slots[i].area_off)
+			return false;
+	return true;
+}
+
+/*
+ * The slots that the present header has not are added to it, and then it is
+ * replaced: a slot comes with its second sector first, and goes with it last.
+ */
+static int image_luks1(struct image *image)
+{
+	unsigned char both[IMAGE_LUKS1_SIZE];
+	int error = 0;
+
+	if (image_is_alike(image->present, image->saved)) {
+		error = image->disk->read(image->disk, both, sizeof(both), 0);
+		for (unsigned int i = 0; i < image->saved->n_slots; i++) {
+			size_t at = IMAGE_LUKS1_SLOTS +
+				    (size_t)i * IMAGE_LUKS1_SLOT_SIZE;
+
+			if (!image->present->slots[i].is_used)
+				memcpy(both + at, image->bytes + at,
+				       IMAGE_LUKS1_SLOT_SIZE);
+		}
+		if (error == 0)
+			error = image_sectors(image, both, true);
+	}
+	return error == 0 ? image_sectors(image, image->bytes, false) : error;
+}
+
 /* At any time one copy is valid, as long as one was at first. */
 static int image_header(struct image *image)
 {
@@ -106,7 +166,7 @@ static int image_header(struct image *image)
 	int error;
 
 	if (image->saved->version == 1)
-		return image_copy(image, 0, IMAGE_LUKS1_SIZE);
+		return image_luks1(image);
 	error = image_copy(image, is_second_first ? size : 0,
 			   is_second_first ? 2 * size : size);
 	if (error == 0)

@@ -15,7 +15,9 @@
  * @saved: what the image says, both copies of it valid
  * @bytes: the image, luks_image_size(@saved) bytes
  *
- * What a cut leaves is told in image.c. Prints nothing. Return: 0 or -errno.
+ * What a cut leaves is told in image.c. Prints nothing.
+ *
+ * Return: 0 or -errno.
  */
 int image_restore(struct disk *disk, const struct luks *present,
 		  const struct luks *saved, const unsigned char *bytes);

@@ -53,12 +53,19 @@ static const struct report_column info_columns[INFO_COLUMNS] = {
 	[INFO_AREA] = { "area", REPORT_TEXT },
 };
 
+static bool info_is_detached(const struct target *target)
+{
+	return target->header != NULL || target->luks.segment.off == 0;
+}
+
 /* Bytes of the data; 0: who knows, the disk with it is not here. */
 static uint64_t info_data_size(const struct target *target)
 {
 	const struct luks_segment *segment = &target->luks.segment;
-	uint64_t size = target->header != NULL ? target->data_size :
-						 target->disk.disk.size;
+	uint64_t size = target->data_size;
+
+	if (!info_is_detached(target))
+		size = target->disk.disk.size;
 
 	if (segment->size != 0)
 		return segment->size;
@@ -189,7 +196,7 @@ static void info_print_header(const struct target *target)
 	char text[16];
 
 	info_linef("type", "LUKS%u%s", luks->version,
-		   target->header != NULL ? ", detached" : "");
+		   info_is_detached(target) ? ", detached" : "");
 	info_line("UUID", luks->uuid);
 	if (luks->version == 2) {
 		info_line("label", luks->label);
@@ -439,7 +446,7 @@ static json_t *info_json(const struct target *target)
 		"s:{s:s, s:I}}",
 		"version", INFO_SCHEMA, "type",
 		luks->version == 1 ? "luks1" : "luks2", "uuid", luks->uuid,
-		"is_detached", target->header != NULL, "cipher",
+		"is_detached", info_is_detached(target), "cipher",
 		segment->cipher, "key_size", (json_int_t)luks->key_size,
 		"sector_size", (json_int_t)segment->sector_size, "data_offset",
 		(json_int_t)segment->off, "data_size",

@@ -343,26 +343,41 @@ static int luks2_write_copy(struct disk *disk, struct luks *luks,
 	return rc;
 }
 
-int luks2_write(struct disk *disk, struct luks *luks)
+/* Return: a copy, to be freed, or NULL: it cannot be written. */
+static unsigned char *luks2_writable(const struct disk *disk,
+				     const struct luks *luks)
 {
-	bool *are_ok[2] = { &luks->is_primary_ok, &luks->is_secondary_ok };
-	int first = luks->is_primary_ok && !luks->is_secondary_ok ? 1 : 0;
 	unsigned char *image;
-	int rc = 0;
 
 	if (luks->seqid == UINT64_MAX) {
 		msg_error("%s: its header has been changed too often: the "
 			  "seqid is at its end",
 			  disk->name);
-		return EXIT_FAILED;
+		return NULL;
+	}
+	if (disk->size < 2 * luks->header_size) {
+		msg_error("%s: is cut off: there is no room for the second "
+			  "copy of its header",
+			  disk->name);
+		return NULL;
 	}
 	image = luks2_image(luks);
-	if (image == NULL) {
+	if (image == NULL)
 		msg_error("%s: cannot write the header: %s", disk->name,
 			  errno == ENOSPC ? "its JSON area is full" :
 					    strerror(errno));
+	return image;
+}
+
+int luks2_write(struct disk *disk, struct luks *luks)
+{
+	bool *are_ok[2] = { &luks->is_primary_ok, &luks->is_secondary_ok };
+	int first = luks->is_primary_ok && !luks->is_secondary_ok ? 1 : 0;
+	unsigned char *image = luks2_writable(disk, luks);
+	int rc = 0;
+
+	if (image == NULL)
 		return EXIT_FAILED;
-	}
 	for (int i = 0; i < 2 && rc == 0; i++) {
 		*are_ok[i ^ first] = false;
 		rc = luks2_write_copy(disk, luks, image, i ^ first);

@@ -111,8 +111,14 @@ static int luks2check_copies(struct disk *disk, const struct luks2_pair *pair,
 	if (bad->fault == NULL)
 		return CHECK_CLEAN;
 	printf("%s: the %s header %s\n", disk->name, bad->name, bad->fault);
-	return should_repair ? luks2check_repair(disk, pair, luks) :
-			       CHECK_ERRORS;
+	if (!should_repair)
+		return CHECK_ERRORS;
+	if (disk->size >= 2 * luks->header_size)
+		return luks2check_repair(disk, pair, luks);
+	printf("%s: is cut off: there is no room for the second copy of its "
+	       "header\n",
+	       disk->name);
+	return CHECK_ERRORS;
 }
 
 /* A copy is made of one only that is good in all respects. */

@@ -34,11 +34,15 @@ int target_begin(int argc, int count, const char *names)
 	return EXIT_USAGE;
 }
 
-/* A detached header goes with a disk that must be there. */
-static int target_measure(struct target *target)
+/*
+ * A detached header goes with a disk that must be there, and must not be in use
+ * if the header is to be replaced.
+ */
+static int target_measure(struct target *target, enum disk_mode mode)
 {
 	struct disk_file data;
-	int status = disk_open(&data, target->path, DISK_READ);
+	int status = disk_open(&data, target->path,
+			       mode == DISK_REPLACE ? mode : DISK_READ);
 
 	if (status != EXIT_DONE)
 		return status;
@@ -57,7 +61,7 @@ int target_open_disks(struct target *target, enum disk_mode mode)
 	target->is_open = false;
 	if (target->header != NULL) {
 		path = target->header;
-		status = target_measure(target);
+		status = target_measure(target, mode);
 	}
 	if (status == EXIT_DONE)
 		status = disk_open(&target->disk, path, mode);

@@ -11,13 +11,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "msg.h"
 #include "secret.h"
 #include "units.h"
+
+/* How often somebody who types a passphrase may try. */
+#define VOLUME_TRIES 3
 
 /* A volume on its way from a path to its key. */
 struct opening {
@@ -144,8 +146,7 @@ static int volume_try(struct opening *opening,
 	return code;
 }
 
-/* All of the life of a passphrase, in a process of its own. */
-static int volume_ask(struct opening *opening)
+static int volume_ask_once(struct opening *opening)
 {
 	struct passphrase passphrase;
 	char prompt[512];
@@ -158,6 +159,20 @@ static int volume_ask(struct opening *opening)
 		return code;
 	code = volume_try(opening, &passphrase);
 	passphrase_free(&passphrase);
+	return code;
+}
+
+/* All of the life of a passphrase, in a process of its own. */
+static int volume_ask(struct opening *opening)
+{
+	int tries = passphrase_is_typed(&opening->options->passphrase) ?
+			    VOLUME_TRIES :
+			    1;
+	int code;
+
+	do
+		code = volume_ask_once(opening);
+	while (code == EXIT_WRONG_KEY && --tries > 0);
 	return code;
 }
 
@@ -196,7 +211,7 @@ static int volume_get_key(struct opening *opening, const struct volume *known)
 	if (known == NULL ||
 	    CRYPTO_memcmp(known->id, volume->id, sizeof(volume->id)) != 0)
 		return volume_unlock(opening);
-	/* without key slots, nothing else tells its size */
+	/* which a header whose key slots are gone does not tell */
 	volume->key_size = known->key_size;
 	memcpy(volume->key, known->key, sizeof(volume->key));
 	return EXIT_DONE;
@@ -205,43 +220,12 @@ static int volume_get_key(struct opening *opening, const struct volume *known)
 /* --- both ------------------------------------------------------------------
  */
 
-/* Nothing in it tells a plain volume from others: it is where it is. */
-static int volume_bind_id(struct volume *volume, int fd)
-{
-	struct {
-		unsigned char id[VOLUME_ID];
-		uint64_t dev, ino, rdev;
-	} place = { .dev = 0 };
-	struct stat st;
-	size_t len;
-
-	if (fstat(fd, &st) != 0)
-		return EXIT_FAILED;
-	memcpy(place.id, volume->id, sizeof(place.id));
-	if (S_ISBLK(st.st_mode)) {
-		place.rdev = st.st_rdev;
-	} else {
-		place.dev = st.st_dev;
-		place.ino = st.st_ino;
-	}
-	return EVP_Q_digest(NULL, "SHA256", NULL, &place, sizeof(place),
-			    volume->id, &len) == 1 ?
-		       EXIT_DONE :
-		       EXIT_FAILED;
-}
-
-static int volume_open_plain(struct opening *opening, int fd,
+static int volume_open_plain(struct opening *opening,
 			     const struct volume *known)
 {
 	int code = plain_describe(opening->options, opening->volume);
 
-	if (code != EXIT_DONE)
-		return code;
-	code = volume_bind_id(opening->volume, fd);
-	if (code == EXIT_DONE)
-		return volume_get_key(opening, known);
-	msg_error("%s: cannot tell it from others", opening->path);
-	return code;
+	return code == EXIT_DONE ? volume_get_key(opening, known) : code;
 }
 
 int volume_open(const struct volume_options *options, const char *path, int fd,
@@ -257,7 +241,7 @@ int volume_open(const struct volume_options *options, const char *path, int fd,
 		return code;
 	memset(volume, 0, sizeof(*volume));
 	if (options->type == VOLUME_PLAIN)
-		return volume_open_plain(&opening, fd, known);
+		return volume_open_plain(&opening, known);
 	code = volume_read_header(&opening, fd, size);
 	if (code != EXIT_DONE)
 		return code;
