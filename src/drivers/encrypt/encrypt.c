@@ -77,8 +77,7 @@ static const struct opt encrypt_opts[] = {
 	OPT_END
 };
 
-/* --- options ----------------------------------------------------------------
- */
+/* --- options -------------------------------------------------------------- */
 
 static const char *encrypt_plain_option(const struct volume_options *options)
 {
@@ -114,8 +113,7 @@ static int encrypt_check_options(const struct encrypt *encrypt)
 	return EXIT_DONE;
 }
 
-/* --- open -------------------------------------------------------------------
- */
+/* --- open ----------------------------------------------------------------- */
 
 static int encrypt_fit_blocks(struct encrypt *encrypt, const char *path,
 			      uint32_t wanted, struct kbdus_attributes *attrs)
@@ -301,8 +299,7 @@ static int encrypt_close(struct dev *dev)
 	return store_close(&encrypt->store, dev_operand(dev, 0));
 }
 
-/* --- data -------------------------------------------------------------------
- */
+/* --- data ----------------------------------------------------------------- */
 
 static struct encrypt *encrypt_of(const struct io *io)
 {

@@ -125,8 +125,7 @@ out_close:
 	return code;
 }
 
-/* --- the key ---------------------------------------------------------------
- */
+/* --- the key -------------------------------------------------------------- */
 
 static int volume_try(struct opening *opening,
 		      const struct passphrase *passphrase)
@@ -217,8 +216,7 @@ static int volume_get_key(struct opening *opening, const struct volume *known)
 	return EXIT_DONE;
 }
 
-/* --- both ------------------------------------------------------------------
- */
+/* --- both ----------------------------------------------------------------- */
 
 static int volume_open_plain(struct opening *opening,
 			     const struct volume *known)
