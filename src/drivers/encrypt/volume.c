@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -218,12 +219,43 @@ static int volume_get_key(struct opening *opening, const struct volume *known)
 
 /* --- both ----------------------------------------------------------------- */
 
-static int volume_open_plain(struct opening *opening,
+/* Nothing in it tells a plain volume from others: it is where it is. */
+static int volume_bind_id(struct volume *volume, int fd)
+{
+	struct {
+		unsigned char id[VOLUME_ID];
+		uint64_t dev, ino, rdev;
+	} place = { .dev = 0 };
+	struct stat st;
+	size_t len;
+
+	if (fstat(fd, &st) != 0)
+		return EXIT_FAILED;
+	memcpy(place.id, volume->id, sizeof(place.id));
+	if (S_ISBLK(st.st_mode)) {
+		place.rdev = st.st_rdev;
+	} else {
+		place.dev = st.st_dev;
+		place.ino = st.st_ino;
+	}
+	return EVP_Q_digest(NULL, "SHA256", NULL, &place, sizeof(place),
+			    volume->id, &len) == 1 ?
+		       EXIT_DONE :
+		       EXIT_FAILED;
+}
+
+static int volume_open_plain(struct opening *opening, int fd,
 			     const struct volume *known)
 {
 	int code = plain_describe(opening->options, opening->volume);
 
-	return code == EXIT_DONE ? volume_get_key(opening, known) : code;
+	if (code != EXIT_DONE)
+		return code;
+	code = volume_bind_id(opening->volume, fd);
+	if (code == EXIT_DONE)
+		return volume_get_key(opening, known);
+	msg_error("%s: cannot tell it from others", opening->path);
+	return code;
 }
 
 int volume_open(const struct volume_options *options, const char *path, int fd,
@@ -239,7 +271,7 @@ int volume_open(const struct volume_options *options, const char *path, int fd,
 		return code;
 	memset(volume, 0, sizeof(*volume));
 	if (options->type == VOLUME_PLAIN)
-		return volume_open_plain(&opening, known);
+		return volume_open_plain(&opening, fd, known);
 	code = volume_read_header(&opening, fd, size);
 	if (code != EXIT_DONE)
 		return code;
