@@ -82,11 +82,9 @@ all_ways() {
 	all_ways cryptsetup theirs ours
 }
 
-@test "made by one, written by the other, and read again" {
-	for type in luks1 luks2; do
-		combined bdus theirs ours pbkdf2 --type $type
-		combined cryptsetup ours theirs pbkdf2 --type $type
-	done
+@test "made by one, written by the other, read by the first" {
+	combined bdus theirs ours pbkdf2
+	combined cryptsetup ours theirs pbkdf2 --type luks1
 }
 
 @test "other key sizes, hashes, derivations and sector sizes" {
@@ -224,8 +222,8 @@ by_cryptsetup() {
 		${2:+--key-slot "$2"} "$volume"
 }
 
-is_wrong() { # KEY
-	run -3 bdus encrypt test-key --key-file "$1" "$volume"
+not_by_bdus() { run -3 bdus encrypt test-key --key-file "$1" "$volume"; }
+not_by_cryptsetup() {
 	run -2 cryptsetup open --test-passphrase --key-file "$1" "$volume"
 }
 
@@ -247,18 +245,18 @@ alternating() {
 	by_cryptsetup key3 2
 	cs luksChangeKey "${cheap[@]}" --key-file key3 "$volume" key4
 	by_bdus key4
-	is_wrong key3
+	not_by_bdus key3
 	bdus encrypt change-key "${cheap[@]}" --key-file key4 \
 		--new-key-file key5 "$volume"
 	by_cryptsetup key5
-	is_wrong key4
+	not_by_cryptsetup key4
 	cs luksKillSlot --key-file key "$volume" 1
-	is_wrong key2
+	not_by_bdus key2
 	bdus encrypt add-key "${cheap[@]}" --key-file key --key-slot 6 \
 		--new-key-file key2 "$volume"
 	by_cryptsetup key2 6
 	bdus encrypt remove-key --key-file key5 "$volume"
-	is_wrong key5
+	not_by_cryptsetup key5
 	cs luksAddKey "${cheap[@]}" --key-file key2 "$volume" key3
 	by_bdus key3
 	closed
@@ -275,11 +273,11 @@ saved_and_restored() {
 	run -5 bdus encrypt header-restore --force "$volume" theirs.bak
 	closed
 	cs luksRemoveKey "$volume" key2
-	is_wrong key2
+	not_by_bdus key2
 	bdus encrypt header-restore --force "$volume" theirs.bak
 	by_cryptsetup key2
 	bdus encrypt remove-key --key-file key3 "$volume"
-	is_wrong key3
+	not_by_cryptsetup key3
 	cs luksHeaderRestore --header-backup-file ours.bak "$volume"
 	by_bdus key3
 	exchanged theirs ours --key-file key2 "$volume"
@@ -293,7 +291,7 @@ saved_and_restored() {
 	bdus encrypt info --json file | grep -q 'of cryptsetup'
 	cs token add --key-description something --key-slot 6 file
 	bdus encrypt remove-key --key-file key2 --key-slot 0 file
-	is_wrong key
+	not_by_cryptsetup key
 	cs luksDump file >dump
 	grep -A 1 'luks2-keyring' dump | grep -q something
 	grep -q $'^Label:\\s*of cryptsetup' dump

@@ -15,7 +15,7 @@ setup() {
 teardown() {
 	echo "$suid_dumpable" >/proc/sys/fs/suid_dumpable
 	echo "$core_pattern" >/proc/sys/kernel/core_pattern
-	bdus destroy --all --no-flush || true
+	no_device || bdus destroy --all --no-flush || true
 	[[ ! -d /sys/module/loop ]] || losetup --detach-all
 	common_teardown
 }
@@ -109,20 +109,14 @@ searched() {
 
 @test "of a volume that is open, passphrase and slot key are nowhere" {
 	make_volume
-	searched opened file
+	searched start bdus encrypt file <key
 	nowhere whole-key "$pid"
 	bdus destroy "$dev"
-	searched opened --keep-key file
+	searched opened --supervise --keep-key file
 	searched bdus rerun "$id" encrypt --keep-key file
-	bdus destroy "$dev"
-	searched opened --supervise file
-	kill -9 "$pid"
-	wait_until 10 has_restarts 1
+	kill -9 "$(attribute pid)"
+	wait_until 10 has_restarts 2
 	searched true
-	bdus destroy "$dev"
-	searched start bdus encrypt file <key
-	bdus destroy "$dev"
-	searched start bdus encrypt --key-fd 9 file 9<key
 }
 
 @test "all of libcrypto's memory of a driver is locked" {

@@ -14,11 +14,11 @@ setup() {
 }
 
 teardown() {
-	bdus destroy --all --timeout 10 || true
+	no_device || bdus destroy --all --timeout 10 || true
 	umount -q /mnt || true
 	[[ ! -d /sys/module/dm_mod ]] || dmsetup remove_all
 	[[ ! -d /sys/module/loop ]] || losetup --detach-all
-	bdus destroy --all --no-flush || true
+	no_device || bdus destroy --all --no-flush || true
 	[[ ! -d /sys/module/brd ]] || wait_until 5 rmmod brd
 	common_teardown
 }
