@@ -5,6 +5,7 @@
 #   make           build/bdus, build/lib/libbdus.a, build/lib/musl/libbdus.a, and
 #                  build/kmod/RELEASE/kbdus.ko for each kernel whose headers are
 #                  installed
+#   make fuzz      build/fuzz/luks1, luks2; fuzz/run runs them
 #   make setup     install what a fresh Debian 12 machine lacks (as root)
 #   make install   binary, links, man pages, completion, libbdus, module source
 #                  (DKMS)
@@ -45,6 +46,8 @@ includes := -Isrc -Ikmod -Ibuild -Ibuild/deps/include \
 link_flags := -specs=build/musl.specs -Wl,--gc-sections,-z,relro,-z,now \
 	-Wl,-z,noexecstack,-z,stack-size=1048576
 
+libraries := $(patsubst %,build/deps/lib/lib%.a,zstd jansson crypto)
+
 objects = $(patsubst src/%.c,build/obj/%.o,$(wildcard $1))
 runtime := $(filter-out build/obj/main.o,$(call objects,src/*.c))
 drivers := $(foreach d,$(DRIVERS), \
@@ -59,8 +62,7 @@ build/bdus: build/bdus.debug
 build/bdus.debug: $(programs) build/runtime.a build/drivers.def build/applets.def
 	$(call say,LINK)
 	$(Q)gcc $(link_flags) $(CFLAGS) $(LDFLAGS) -o $@ $(programs) \
-		build/runtime.a build/deps/lib/libzstd.a \
-		build/deps/lib/libcrypto.a
+		build/runtime.a $(libraries)
 	@if readelf -lW $@ | grep -q INTERP; then \
 		echo "$@: not a static binary" >&2; exit 1; fi
 
@@ -180,8 +182,8 @@ build/api/%: %.c build/lib/libbdus.a build/api/include/bdus.h
 
 # Unit tests: against glibc, with the sanitizers.
 unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
-	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-Iunit -Isrc -Ikmod -Ibats/checker -idirafter build/deps/include
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined -MMD -MP \
+	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 # Engine of compressed volumes; it needs nothing of the runtime.
 compress := $(filter-out %/actions.c %/compress.c %/file.c, \
@@ -191,11 +193,21 @@ test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 test-compress_with := $(compress) build/deps/lib/libzstd.a
 test-compress-crash_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
-test-drivers_with := $(wildcard src/drivers/*.c src/drivers/compress/*.c) src/store.c src/storeio.c src/dev.c \
+test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
-	src/privilege.c src/backing.c \
+	src/privilege.c src/backing.c src/report.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
 	build/deps/lib/libzstd.a
+
+# All that reads and changes LUKS headers.
+luks := $(wildcard src/drivers/encrypt/luks*.c) $(patsubst \
+	%,src/drivers/encrypt/%.c,af cipher kdf secret slot) src/msg.c
+test-image_with := $(luks) src/drivers/encrypt/image.c
+test-luks-crash_with := $(test-image_with)
+test-luks-flip_with := $(luks)
+test-luks_with := $(luks) src/drivers/encrypt/disk.c src/backing.c \
+	src/holders.c
+test-luks2_with := $(luks)
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
 test-report_with := src/report.c src/msg.c src/nearest.c
@@ -204,12 +216,57 @@ test-verdict_with := src/verdict.c src/condition.c src/threads.c \
 	src/attribute.c src/holders.c src/report.c src/nearest.c src/msg.c
 test-worker_with := src/worker.c src/msg.c
 
-.SECONDEXPANSION:
-build/unit/%: unit/%.c unit/tap.h $$($$*_with) $(wildcard src/*.h) \
-		bats/checker/checker.h kmod/kbdus.h Makefile
+build/unit/obj/%.o: %.c Makefile build/deps/stamp
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)gcc $(unit_flags) -o $@ $< $($*_with)
+	$(Q)gcc $(unit_flags) -c -o $@ $<
+
+.SECONDEXPANSION:
+build/unit/%: build/unit/obj/unit/%.o $$(patsubst %.c,build/unit/obj/%.o,$$($$*_with))
+	$(call say,LINK)
+	$(Q)gcc $(unit_flags) -o $@ $^ $(libraries)
+
+-include $(shell find build/unit/obj -name '*.d' 2>/dev/null)
+
+# Fuzz targets, by fuzz/run. The JSON library is built anew, so that libFuzzer
+# sees its branches, and the sanitizers its memory.
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -g -Isrc -Ibuild \
+	-Ibuild/deps/include -fno-omit-frame-pointer \
+	-fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined
+json := dump error hashtable hashtable_seed load memory pack_unpack strbuffer \
+	strconv utf value version
+fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out src/msg.c,$(luks)) \
+	fuzz/header.c fuzz/tree.c fuzz/msg.c) \
+	$(json:%=build/fuzz/jansson/src/%.o)
+
+fuzz: build/fuzz/luks1 build/fuzz/luks2
+
+build/fuzz/%: build/fuzz/obj/fuzz/%.o $(fuzz_with)
+	$(call say,LINK)
+	$(Q)clang -fsanitize=fuzzer,address,undefined -o $@ $^ \
+		build/deps/lib/libcrypto.a
+
+build/fuzz/obj/%.o: %.c Makefile build/deps/stamp
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)clang $(fuzz_flags) -MMD -MP -c -o $@ $<
+
+build/fuzz/jansson/unpacked: build/deps/stamp
+	@mkdir -p build/fuzz
+	$(Q)rm -rf $(@D)
+	$(Q)dpkg-source --no-copy -x build/deps/src/jansson/*.dsc $(@D) \
+		>build/fuzz/unpack.log 2>&1
+	@touch $(@D)/src/jansson_private_config.h $@
+
+$(json:%=build/fuzz/jansson/src/%.o): build/fuzz/jansson/src/%.o: \
+		build/fuzz/jansson/unpacked Makefile
+	$(call say,CC)
+	$(Q)clang $(filter-out $(warnings),$(fuzz_flags)) -DHAVE_STDINT_H \
+		-DHAVE_ENDIAN_H -DHAVE_ATOMIC_BUILTINS \
+		-fno-sanitize-coverage=trace-cmp -c -o $@ $(@:.o=.c)
+
+-include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/src/drivers/encrypt/*.d)
 
 tests: all $(units) $(helpers) $(api)
 
@@ -233,8 +290,10 @@ demo:
 	@vm/demo
 
 bench: setup
+	@deps/packages bench
 	@$(MAKE) --no-print-directory all
 	@bench/run
+	@bench/crypt
 
 ### the rest ##################################################################
 
@@ -268,7 +327,7 @@ setup:
 	@deps/packages build kmod vm newest check lint
 
 clean:
-	rm -rf build/obj build/kmod build/unit build/bats build/bdus* \
+	rm -rf build/obj build/kmod build/unit build/fuzz build/bats build/bdus* \
 		build/runtime.a build/lib build/api build/*.def
 
 distclean:
@@ -276,5 +335,5 @@ distclean:
 
 FORCE:
 
-.PHONY: all libbdus modules tests setup demo check check-all lint bench install clean \
+.PHONY: all libbdus modules tests fuzz setup demo check check-all lint bench install clean \
 	distclean FORCE

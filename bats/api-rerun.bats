@@ -161,7 +161,7 @@ all=ops=read,write,write_zeros,fua_write,flush,discard,secure_erase,ioctl
 	dd if=/dev/urandom of=data bs=4k count=1 status=none
 	dd if=data of="$dev" bs=4k oflag=direct status=none 3>&- 4>&- &
 	client=$!
-	wait_until 5 is_in_flight
+	wait_until 5 has_in_flight
 	kill -KILL "$pid"
 	ends "$pid" 137
 	serve_next apidrv file=disk trace=trace
@@ -170,14 +170,12 @@ all=ops=read,write,write_zeros,fua_write,flush,discard,secure_erase,ioctl
 	cmp -n 4096 data "$dev"
 }
 
-is_in_flight() { (($(attribute in_flight) > 0)); }
-
 @test "recoverable: an ioctl comes again" {
 	serve apidrv recoverable=1 ops=read,write,ioctl sleep=ioctl:60000 \
 		timeout_ms=4294967295
 	apiclient ioctl "$dev" 3>&- 4>&- &
 	client=$!
-	wait_until 5 is_in_flight
+	wait_until 5 has_in_flight
 	kill -KILL "$pid"
 	ends "$pid" 137
 	serve_next apidrv ops=read,write,ioctl trace=trace

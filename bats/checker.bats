@@ -54,7 +54,7 @@ start_checker() {
 	blockcheck run --log log --seconds 3000 --depth 16 "$dev" >run.out \
 		2>&1 3>&- 4>&- &
 	checker=$!
-	wait_until 20 is_under_load 500
+	wait_until 20 has_written 500
 }
 
 end_checker() {
@@ -79,17 +79,14 @@ end_checker() {
 	start bdus loop --supervise file
 	start_checker
 	for ((n = 1; n <= ${BDUS_RECOVERIES:-20}; n++)); do
-		wait_until 10 is_served
+		wait_until 10 is_in_state live
 		kill -9 "$(attribute pid)"
-		wait_until 10 has_had_drivers $((n + 1))
+		wait_until 10 has_restarts "$n"
 	done
-	wait_until 10 is_served
+	wait_until 10 is_in_state live
 	(($(attribute attempts) > 0))
 	end_checker
 }
-
-is_served() { [[ $(attribute state) == live ]]; }
-has_had_drivers() { (($(attribute restarts) + 1 >= $1)); }
 
 at_rest() { [[ $(tr -s ' ' <"/sys/block/bdus-$id/inflight") == ' 0 0' ]]; }
 
@@ -98,7 +95,7 @@ make_good() {
 	truncate -s 1M good
 	start bdus loop good
 	start_run --seed 1 --ops 20000 --data-only
-	wait_until 20 is_under_load 2000
+	wait_until 20 has_written 2000
 	kill -STOP "$checker"
 	wait_until 5 at_rest
 	cp good old
@@ -107,8 +104,6 @@ make_good() {
 	bdus destroy "$dev"
 	grep "^2048 sectors, 2048 written, 0 lost" run.out
 }
-
-is_under_load() { (($(attribute write_requests) > $1)); }
 
 # start_run OPTION...: blockcheck on $dev, by itself; $checker is its pid
 start_run() {
@@ -150,7 +145,7 @@ damaged() {
 	truncate -s 16M file
 	start bdus loop file
 	start_run --seconds 60
-	wait_until 20 is_under_load 1000
+	wait_until 20 has_written 1000
 	kill -9 "$pid"
 	status=0
 	wait "$checker" || status=$?
@@ -164,7 +159,7 @@ damaged() {
 	truncate -s 16M file
 	start bdus loop file
 	start_run --seconds 60
-	wait_until 20 is_under_load 1000
+	wait_until 20 has_written 1000
 	kill -9 "$checker"
 	wait_until 5 has_ended "$checker"
 	checked 0 -- judge --log log "$dev"

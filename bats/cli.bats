@@ -89,10 +89,11 @@ fail() {
 	[[ -z $(awk 'NF < 2' <<<"$output") ]]
 }
 
-@test "--version: own, zstd's, OpenSSL's, and the module's" {
+@test "--version: own, zstd's, jansson's, OpenSSL's, and the module's" {
 	run -0 "$bdus" --version
 	grep -Eq '^bdus [0-9]+\.[0-9]+\.[0-9]+$' <<<"$output"
 	grep -Eq '^zstd 1\.[0-9.]+$' <<<"$output"
+	grep -Eq '^jansson 2\.[0-9.]+$' <<<"$output"
 	grep -Eq '^OpenSSL 3\.' <<<"$output"
 	grep -Eq '^kbdus ABI of this program: [0-9]+$' <<<"$output"
 	if [[ -e /sys/module/kbdus ]]; then
@@ -213,7 +214,7 @@ check_help() {
 	local text short="    "
 	text=$("$bdus" ${1/\// } --help)
 	[[ $3 == - ]] || short="-$3, "
-	grep -qE -- "^  $short--$2( [A-Za-z|]+)?  +[a-z]" <<<"$text" ||
+	grep -qE -- "^  $short--$2( [A-Za-z0-9|]+)?  +[a-z]" <<<"$text" ||
 		fail "$1 --help lacks --$2"
 	grep -q -- "^More in the manual page bdus-${1%/*}(8)" <<<"$text"
 }
@@ -398,9 +399,9 @@ complete_words() {
 }
 
 check_completion() {
-	complete_words bdus "$1" "--$2" | grep -qx -- "--$2" ||
+	complete_words bdus ${1/\// } "--$2" | grep -qx -- "--$2" ||
 		fail "$1: --$2 is not completed"
-	complete_words "bdus-$1" "--$2" | grep -qx -- "--$2"
+	complete_words bdus-${1/\// } "--$2" | grep -qx -- "--$2"
 }
 
 @test "completion knows all names and options" {
@@ -420,6 +421,9 @@ check_completion() {
 	[[ -z $(complete_words bdus ram --size '') ]]
 	[[ $(complete_words bdus --completion '') == bash ]]
 	[[ $(complete_words bdus help z) == zero ]]
+	[[ $(complete_words bdus encrypt header-b) == header-backup ]]
+	[[ $(complete_words bdus-encrypt form) == format ]]
+	[[ $(complete_words bdus encrypt info "$dir/some") == "$dir/some file" ]]
 }
 
 @test "completion of devices" {

@@ -82,6 +82,10 @@ start_raw() {
 }
 
 attribute() { cat "/sys/block/bdus-$id/bdus/$1"; }
+is_in_state() { [[ $(attribute state) == "$1" ]]; }
+has_in_flight() { (($(attribute in_flight) > 0)); }
+has_written() { (($(attribute write_requests) >= $1)); } # REQUESTS
+has_restarts() { (($(attribute restarts) >= $1)); }	 # N
 
 # verify DEV SIZE [FIO-OPTION...]: random writes of 4k to 64k, then read back
 verify() {
@@ -89,6 +93,25 @@ verify() {
 		--ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=4k-64k \
 		--verify=crc32c --verify_fatal=1 --verify_state_save=0 \
 		--allow_file_create=0 --minimal "${@:3}" >fio.out
+}
+
+# A client that writes to $dev and verifies what it reads, until end_verify.
+start_verify() { # [FIO-OPTION...]
+	fio --name=verify --filename="$dev" --size=48M --direct=1 \
+		--ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=4k-64k \
+		--verify=crc32c --verify_fatal=1 --verify_state_save=0 \
+		--verify_backlog=256 --loops=1000 --allow_file_create=0 \
+		--thinktime=1 --thinktime_blocks=64 "$@" \
+		>fio.out 2>&1 3>&- 4>&- &
+	client=$!
+	wait_until 30 has_written 100
+}
+
+# fio ends at SIGINT and says whether anything was wrong until then.
+end_verify() {
+	kill -INT "$client"
+	wait "$client" || true
+	grep -q 'err= 0' fio.out
 }
 
 # fill_pattern FILE BYTES: content that can be told from anything else

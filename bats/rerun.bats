@@ -6,33 +6,6 @@ load lib
 # How often, where the number matters (500 for the figures of the README).
 reruns=${BDUS_RERUNS:-20}
 
-# A client that verifies what it reads, for as long as the test needs.
-start_verify() { # [FIO-OPTION...]
-	fio --name=verify --filename="$dev" --size=48M --direct=1 \
-		--ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=4k-64k \
-		--verify=crc32c --verify_fatal=1 --verify_state_save=0 \
-		--verify_backlog=256 --loops=1000 --allow_file_create=0 \
-		--thinktime=1 --thinktime_blocks=64 "$@" \
-		>fio.out 2>&1 3>&- 4>&- &
-	client=$!
-	wait_until 30 is_under_load 100
-}
-
-is_under_load() { # REQUESTS
-	(($(attribute write_requests) >= $1))
-}
-
-# fio ends at SIGINT and says whether anything was wrong until then.
-end_verify() {
-	kill -INT "$client"
-	wait "$client" || true
-	grep -q 'err= 0' fio.out
-}
-
-has_restarts() { # N
-	(($(attribute restarts) == $1))
-}
-
 @test "reruns under load: no error, no bad block" {
 	truncate -s 64M file
 	start bdus loop file
@@ -40,7 +13,7 @@ has_restarts() { # N
 	for ((n = 1; n <= reruns; n++)); do
 		bdus rerun "$id" loop file
 	done
-	has_restarts "$reruns"
+	[[ $(attribute restarts) == "$reruns" ]]
 	end_verify
 	[[ $(attribute last_reason) == replaced ]]
 	[[ $(pgrep -xc bdus) == 1 ]]
@@ -180,6 +153,23 @@ refused() {
 	run -5 bdus loop --read-only file
 }
 
+# The lock has a number that a low limit of open files does not allow.
+@test "a low limit of open files is raised, or told" {
+	truncate -s 64M file
+	start prlimit --nofile=64:1024 bdus loop --supervise file
+	prlimit --nofile=64:1024 bdus rerun "$id" loop file
+	kill -9 "$(attribute pid)"
+	wait_until 10 has_restarts 2
+	wait_until 10 is_in_state live
+	run -5 --separate-stderr bdus loop file
+	[[ $stderr == *'file: is in use'* ]]
+	pid=$(attribute pid)
+	refused 'open files (ulimit -Hn) is 64, bdus needs 203' 1 \
+		prlimit --nofile=64:64 bdus rerun "$id" loop file
+	run -1 prlimit --nofile=64:64 bdus zero --size 1M
+	[[ $output == *'bdus needs 203'* ]]
+}
+
 @test "time-outs and recovery persist unless given anew" {
 	truncate -s 64M file
 	start bdus loop --recoverable --recovery-timeout 77 --timeout 55 file
@@ -282,7 +272,7 @@ is_candidate_waiting() {
 		run -0 --separate-stderr bdus rerun "$id" loop $how file
 		[[ $stderr == *no/such/* && $output == "$dev" ]]
 	done
-	has_restarts 2
+	[[ $(attribute restarts) == 2 ]]
 	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
 	[[ $(pgrep -xc bdus) == 1 ]]
 }
@@ -349,7 +339,6 @@ is_candidate_waiting() {
 	wait_until 10 is_gone "$dev"
 }
 
-has_in_flight() { (($(attribute in_flight) > 0)); }
 is_ending() { [[ $(attribute state 2>/dev/null) != live ]]; }
 
 @test "the pid file is the new driver's" {

@@ -305,6 +305,7 @@ static void dev_end_handover_flush(struct kbdus_dev *dev, int error)
 	if (dev->handover == KBDUS_HANDOVER_FLUSH) {
 		dev->handover = KBDUS_HANDOVER_DONE;
 		dev->handover_error = error;
+		dev->settled_since = jiffies;
 	}
 	wake_up_all(&dev->handover_wait);
 }

@@ -273,6 +273,7 @@ static int session_try_settle(struct kbdus_session *session)
 	if (!ret && dev->handover != KBDUS_HANDOVER_DONE) {
 		dev->handover = KBDUS_HANDOVER_DONE;
 		dev->handover_error = 0;
+		dev->settled_since = jiffies;
 	}
 	return ret;
 }
@@ -289,9 +290,7 @@ static int session_look(struct kbdus_session *session, bool does_take,
 	ret = session_try_settle(session);
 	if (!ret && does_take)
 		*old = dev_hand_over(dev);
-	else if (!ret)
-		dev->settled_since = jiffies;
-	else if (ret != -EAGAIN && dev->candidate == session)
+	else if (ret && ret != -EAGAIN && dev->candidate == session)
 		*old = kbdus_dev_drop_candidate(dev);
 	spin_unlock(&dev->lock);
 	return ret;

@@ -141,13 +141,12 @@ static int dev_inherit(struct dev *dev)
 		return EXIT_DONE;
 	if (dev->control < 0)
 		code = takeover_meet(dev);
-	if (code != EXIT_DONE || dev->is_restart || dev->old.pid <= 0)
+	if (code != EXIT_DONE || dev->is_restart || dev->old.pid <= 0 ||
+	    dev->driver->kept_size == 0)
 		return code;
 	dev->has_kept = kept_take(dev->old.pid) == 0;
-	if (dev->driver->kept_size > 0)
-		dev->kept_before =
-			kept_memory_take(dev->old.pid, dev->driver->name,
-					 dev->driver->kept_size);
+	dev->kept_before = kept_memory_take(dev->old.pid, dev->driver->name,
+					    dev->driver->kept_size);
 	return EXIT_DONE;
 }
 

@@ -65,7 +65,9 @@ void io_done_addr(struct io *io, void *addr);
  * io_worker - the number of the thread that serves a request
  * @io: the request, in a callback
  *
- * For what each thread has of its own. Return: 0 to dev_workers() - 1.
+ * For what each thread has of its own.
+ *
+ * Return: 0 to dev_workers() - 1.
  */
 unsigned int io_worker(const struct io *io);
 
@@ -83,7 +85,8 @@ void io_done_zero(struct io *io);
  *	NULL; or NULL. "bdus NAME ACTION ..." runs one, "bdus NAME open ..." is
  *	then the same as "bdus NAME ..."
  * @priv_size: size of its private structure, which @opts fills
- * @kept_size: size of the memory of dev_kept_memory()
+ * @kept_size: size of the memory of dev_kept_memory(); 0: it has none, and
+ *	keeps no lock either
  * @loses_content: its disk is empty when another process serves it
  * @no_buffers: answers reads and writes by address or zero only, so that the
  *	device needs no payload buffers; not together with @ioctl

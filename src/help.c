@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <jansson.h>
 #include <openssl/crypto.h>
 #include <zstd.h>
 
@@ -152,6 +153,7 @@ void help_version(void)
 {
 	printf("bdus %s\n", BDUS_VERSION);
 	printf("zstd %s\n", ZSTD_versionString());
+	printf("jansson %s\n", jansson_version_str());
 	printf("%s\n", OpenSSL_version(OPENSSL_VERSION));
 	printf("kbdus ABI of this program: %u\n", (unsigned int)KBDUS_ABI);
 	print_module();

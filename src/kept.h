@@ -18,6 +18,8 @@
 #define KEPT_FD 200
 /** KEPT_MEMORY_FD - number of the memory's descriptor. */
 #define KEPT_MEMORY_FD 201
+/** KEPT_MIN_FILES - limit of open files with room for it, and to take it by. */
+#define KEPT_MIN_FILES (KEPT_MEMORY_FD + 2)
 
 /**
  * kept_publish - make a descriptor the kept one
@@ -42,7 +44,9 @@ int kept_take(pid_t pid);
  * @driver: name of the driver, which tells what is in it
  * @size: bytes
  *
- * Zeroes, in no core dump. Return: it, or NULL with errno.
+ * Zeroes, in no core dump.
+ *
+ * Return: it, or NULL with errno.
  */
 void *kept_memory_make(const char *driver, size_t size);
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -388,11 +389,37 @@ static int runtime_check_content(const struct runtime *runtime, bool is_forced)
 	return EXIT_FAILED;
 }
 
+/* Some set the soft limit of files lower than the kept descriptor's number. */
+static int runtime_make_room(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return runtime_failed("cannot get the limit of open files",
+				      -errno);
+	if (files.rlim_cur >= KEPT_MIN_FILES)
+		return EXIT_DONE;
+	if (files.rlim_max < KEPT_MIN_FILES) {
+		msg_error("the limit of open files (ulimit -Hn) is %ju, bdus "
+			  "needs %d",
+			  (uintmax_t)files.rlim_max, KEPT_MIN_FILES);
+		return EXIT_FAILED;
+	}
+	files.rlim_cur = KEPT_MIN_FILES;
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+		return runtime_failed("cannot set the limit of open files",
+				      -errno);
+	return EXIT_DONE;
+}
+
 static int runtime_start(struct runtime *runtime, int argc, char **argv)
 {
-	int error = runtime_alloc(runtime);
-	int code;
+	int code = runtime_make_room();
+	int error;
 
+	if (code != EXIT_DONE)
+		return code;
+	error = runtime_alloc(runtime);
 	if (error != 0)
 		return runtime_failed("cannot start", error);
 	code = runtime_parse(runtime, argc, argv);

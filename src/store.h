@@ -66,7 +66,9 @@ struct store {
  *	physical_block_size where they are 0, discard_granularity, flags
  * @path: of the backing
  *
- * Prints what is wrong. Return: an exit code; %EXIT_BUSY: in use, or exists
+ * Prints what is wrong.
+ *
+ * Return: an exit code; %EXIT_BUSY: in use, or exists
  * and was to be made. On failure nothing is left behind.
  */
 int store_acquire(struct store *store, struct dev *dev, const char *path);
@@ -79,7 +81,9 @@ int store_acquire(struct store *store, struct dev *dev, const char *path);
  * @path: as before
  * @off: where the device's first byte is, bytes
  *
- * Prints what is wrong. Return: an exit code; store_release() is up to the
+ * Prints what is wrong.
+ *
+ * Return: an exit code; store_release() is up to the
  * caller.
  */
 int store_serve(struct store *store, struct dev *dev, const char *path,

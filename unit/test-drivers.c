@@ -14,9 +14,13 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <openssl/crypto.h>
+
 #include "dev.h"
 #include "drivers/compress/engine.h"
 #include "drivers/compress/file.h"
+#include "drivers/encrypt/secret.h"
+#include "kept.h"
 #include "msg.h"
 #include "opt.h"
 #include "tap.h"
@@ -36,7 +40,7 @@ struct request {
 	void *addr; /* where the driver wants the data to or has it */
 };
 
-extern const struct driver driver_ram, driver_zero, driver_loop;
+extern const struct driver driver_ram, driver_zero, driver_loop, driver_encrypt;
 extern const struct driver driver_compress;
 
 static alignas(4096) unsigned char buffer[MAX_IO];
@@ -61,6 +65,8 @@ static int answers(struct request *request)
 		usleep(1000);
 	return request->n_answers;
 }
+
+static __thread unsigned int worker;
 
 unsigned int io_worker(const struct io *io)
 {
@@ -100,7 +106,8 @@ static char *keep_word(const char *word)
 static void free_dev(struct dev *dev)
 {
 	free(dev->priv);
-	free(dev->kept_memory);
+	if (dev->kept_memory != NULL)
+		kept_memory_free(dev->kept_memory);
 }
 
 /* Opens a driver with the words of a command line, NULL at the end. */
@@ -116,7 +123,9 @@ static int open_words(struct dev *dev, const struct driver *driver,
 	dev->driver = driver;
 	dev->control = -1;
 	dev->n_workers = N_THREADS;
-	dev->kept_memory = calloc(1, driver->kept_size + 1);
+	if (driver->kept_size > 0)
+		dev->kept_memory =
+			kept_memory_make(driver->name, driver->kept_size);
 	dev->attrs.flags = flags;
 	dev->priv = groups[0].base = calloc(1, driver->priv_size);
 	for (; words[argc] != NULL; argc++)
@@ -273,6 +282,7 @@ static void check_model(struct dev *dev, const char *what)
 
 struct part {
 	struct dev *dev;
+	unsigned int number;
 	uint32_t first;
 	bool is_right;
 };
@@ -284,7 +294,7 @@ static void *part_main(void *arg)
 	alignas(4096) unsigned char data[4096];
 	uint32_t step = N_THREADS * 4096;
 
-	worker = part->first / 4096;
+	worker = part->number;
 	part->is_right = true;
 	for (uint32_t off = part->first; off < (1U << 20); off += step) {
 		memset(data, (int)(off / 4096 % 251), sizeof(data));
@@ -306,7 +316,9 @@ static void check_threads(struct dev *dev, const char *what)
 	bool is_right = true;
 
 	for (uint32_t i = 0; i < N_THREADS; i++) {
-		parts[i] = (struct part){ .dev = dev, .first = i * 4096 };
+		parts[i] = (struct part){ .dev = dev,
+					  .number = i,
+					  .first = i * 4096 };
 		pthread_create(&threads[i], NULL, part_main, &parts[i]);
 	}
 	for (int i = 0; i < N_THREADS; i++) {
@@ -687,6 +699,145 @@ static void test_compress(void)
 	unlink(path);
 }
 
+/* --- encrypt -----------------------------------------------------------------
+ */
+
+/* How often libcrypto took memory. */
+static int n_allocations;
+static CRYPTO_malloc_fn real_malloc;
+static CRYPTO_realloc_fn real_realloc;
+static CRYPTO_free_fn real_free;
+
+static void *count_malloc(size_t size, const char *file, int line)
+{
+	n_allocations++;
+	return real_malloc(size, file, line);
+}
+
+static void *count_realloc(void *p, size_t size, const char *file, int line)
+{
+	n_allocations++;
+	return real_realloc(p, size, file, line);
+}
+
+static void count_allocations(void)
+{
+	secret_init();
+	CRYPTO_get_mem_functions(&real_malloc, &real_realloc, &real_free);
+	ok(CRYPTO_set_mem_functions(count_malloc, count_realloc, real_free) ==
+		   1,
+	   "encrypt: allocations are counted");
+}
+
+static void make_key(char *key_path, size_t size)
+{
+	FILE *file;
+
+	snprintf(key_path, size, "%s.key", path);
+	file = fopen(key_path, "we");
+	for (int i = 0; file != NULL && i < 64; i++)
+		fputc('0' + i, file);
+	if (file == NULL || fclose(file) != 0)
+		perror(key_path);
+}
+
+/* The data path takes no memory: neither of libcrypto's nor of libc's. */
+static void check_no_allocation(struct dev *dev, const char *what)
+{
+	int before;
+
+	run(dev, KBDUS_OP_WRITE, 0, MAX_IO, buffer);
+	before = n_allocations;
+	for (int i = 0; i < 100; i++) {
+		run(dev, KBDUS_OP_WRITE, 4096, 65536, buffer);
+		run(dev, KBDUS_OP_READ, 0, MAX_IO, buffer);
+		run_zeroes(dev, 8192, 65536, true);
+	}
+	ok(before > 0 && n_allocations == before,
+	   "%s: 300 requests take no memory (%d)", what,
+	   n_allocations - before);
+}
+
+/* What is below is not what is above, nor the same for the same. */
+static void check_ciphertext(struct dev *dev, const char *what)
+{
+	static unsigned char below[16384];
+	int fd = open(path, O_RDONLY | O_CLOEXEC), same = 0;
+
+	run_zeroes(dev, 0, sizeof(below), true);
+	ok(pread(fd, below, sizeof(below), 0) == sizeof(below),
+	   "%s: can be read below", what);
+	for (size_t i = 0; i < sizeof(below); i++)
+		same += below[i] == 0;
+	ok(same < 256, "%s: zeroes are no zeroes below (%d)", what, same);
+	ok(memcmp(below, below + 4096, 4096) != 0, "%s: sectors differ below",
+	   what);
+	close(fd);
+}
+
+static void test_encrypt_data(const char *what, const char *cipher,
+			      const char *key_size, const char *sector_size)
+{
+	char key[128];
+	struct dev dev;
+	int code;
+
+	make_file(SIZE / 4096 * 4096);
+	make_key(key, sizeof(key));
+	code = OPEN(&dev, driver_encrypt, 0, path, "--type=plain", "--key-file",
+		    key, "--cipher", cipher, "--key-size", key_size,
+		    "--sector-size", sector_size);
+	ok(code == EXIT_DONE, "%s: opens", what);
+	if (code != EXIT_DONE)
+		return;
+	ok(!(dev.attrs.ops & 1U << KBDUS_OP_DISCARD),
+	   "%s: no discard unless allowed", what);
+	run_zeroes(&dev, 0, SIZE / 4096 * 4096, false);
+	check_model(&dev, what);
+	check_threads(&dev, what);
+	check_no_allocation(&dev, what);
+	check_ciphertext(&dev, what);
+	close_dev(&dev, what);
+	unlink(key);
+}
+
+static void encrypt_refuses(const char *message, const char *const *words)
+{
+	struct dev dev;
+	int code = open_words(&dev, &driver_encrypt, 0, words);
+	const char *text = tap_caught(caught, sizeof(caught));
+
+	ok(code == EXIT_USAGE && strstr(text, message) != NULL,
+	   "encrypt: refuses: %s", message);
+	if (code == EXIT_DONE)
+		close_dev(&dev, message);
+}
+
+#define REFUSES(message, ...)    \
+	encrypt_refuses(message, \
+			(const char *const[]){ path, __VA_ARGS__, NULL })
+
+static void test_encrypt_refusals(void)
+{
+	make_file(SIZE / 4096 * 4096);
+	REFUSES("needs --cipher and --key-size", "--type=plain");
+	REFUSES("a LUKS volume tells it", "--cipher=aes-xts-plain64");
+	REFUSES("a LUKS volume tells it", "--skip=1M");
+	REFUSES("a plain volume has none", "--type=plain", "--key-slot=1");
+	REFUSES("'512' is not understood", "--type=plain", "--key-size=512",
+		"--cipher=aes-xts-plain64");
+	REFUSES("is not known", "--type=plain", "--key-size=192bit",
+		"--cipher=aes-xts-plain64");
+	REFUSES("is not known", "--type=plain", "--key-size=512bit",
+		"--cipher=aes-ecb");
+	REFUSES("needs --hash", "--type=plain", "--key-size=512bit",
+		"--cipher=aes-xts-plain64");
+	REFUSES("'8' is not understood", "--type=plain", "--key-size=512bit",
+		"--cipher=aes-xts-plain64", "--hash=sha256", "--offset=8");
+	REFUSES("no multiple of 512", "--type=plain", "--key-size=512bit",
+		"--cipher=aes-xts-plain64", "--hash=sha256", "--skip=1KB");
+}
+
 int main(void)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -715,6 +866,12 @@ int main(void)
 	test_loop_create();
 	test_loop_refusals();
 	test_compress();
+	count_allocations();
+	test_encrypt_data("encrypt", "aes-xts-plain64", "512bit", "4096");
+	test_encrypt_data("encrypt 128", "aes-xts-plain64", "256bit", "512");
+	test_encrypt_data("encrypt essiv", "aes-cbc-essiv:sha256", "32B",
+			  "512");
+	test_encrypt_refusals();
 	rmdir(dir);
 	return tap_done();
 }

@@ -31,7 +31,6 @@
  * @ops: the callbacks, or NULL
  * @async: the callbacks of the asynchronous form, or NULL
  * @given: attributes as the user gave them
- * @existing: of the device that is taken over
  * @attrs: as ctx->attrs shows them
  * @ctx: what callbacks see, NULL until the device exists
  * @node: the device's node
@@ -49,7 +48,6 @@ struct api {
 	const struct bdus_ops *ops;
 	const struct bdus_async_ops *async;
 	struct bdus_attrs given;
-	struct kbdus_attributes existing;
 	struct bdus_attrs attrs;
 	struct bdus_ctx *ctx;
 	struct node node;

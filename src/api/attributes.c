@@ -4,14 +4,11 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "api.h"
-#include "module.h"
 #include "msg.h"
+#include "takeover.h"
 
 #define ATTRIBUTES_MAX_PHYSICAL_BLOCK (1U << 20)
 /* Long enough to be worth it, short enough to end within the time-out. */
@@ -130,27 +127,6 @@ int attributes_check(struct api *api)
 	return error;
 }
 
-static int attributes_info(uint64_t id, struct kbdus_attributes *attributes)
-{
-	struct kbdus_info info = { .id = id };
-	int control;
-	int code = module_open(&control);
-	int error = 0;
-
-	if (code != EXIT_DONE)
-		return message_errno(code);
-	if (ioctl(control, KBDUS_INFO, &info) != 0)
-		error = errno;
-	close(control);
-	if (error == ENODEV)
-		msg_error("/dev/bdus-%" PRIu64 ": no such device", id);
-	else if (error != 0)
-		msg_error("/dev/bdus-%" PRIu64 ": cannot ask: %s", id,
-			  strerror(error));
-	*attributes = info.attributes;
-	return error;
-}
-
 /* What the module's limit, in which 0 means none, is for a driver. */
 static uint32_t attributes_effective(const struct kbdus_attributes *attributes,
 				     enum kbdus_op op, uint32_t limit)
@@ -207,12 +183,12 @@ static int attributes_compare_limits(const struct bdus_attrs *given,
 
 int attributes_adopt(struct api *api)
 {
-	struct kbdus_attributes *existing = &api->existing;
+	const struct kbdus_attributes *existing = &api->dev.old.attributes;
 	struct bdus_attrs *given = &api->given;
-	int error = attributes_info(api->dev.id, existing);
+	int code = takeover_meet(&api->dev);
 
-	if (error != 0)
-		return error;
+	if (code != EXIT_DONE)
+		return message_errno(code);
 	if (given->size == 0)
 		given->size = existing->size;
 	if (given->logical_block_size == 0)
@@ -293,8 +269,8 @@ int attributes_open(struct dev *dev)
 	if (attributes->logical_block_size == 0)
 		attributes->logical_block_size = 512;
 	attributes->timeout_ms = attributes_timeout(
-		given->timeout_ms, dev->is_rerun ? api->existing.timeout_ms :
-						   ATTRIBUTES_TIMEOUT_MS);
+		given->timeout_ms,
+		dev->is_rerun ? attributes->timeout_ms : ATTRIBUTES_TIMEOUT_MS);
 	if (given->disable_partition_scanning)
 		attributes->flags |= KBDUS_DEVICE_NO_PARTITIONS;
 	/* nobody restarts a driver of this kind */
@@ -305,7 +281,7 @@ int attributes_open(struct dev *dev)
 	if (given->recoverable)
 		attributes->flags |= KBDUS_DEVICE_RECOVERABLE;
 	if (dev->is_rerun)
-		attributes_copy_limits(attributes, &api->existing);
+		attributes_copy_limits(attributes, &dev->old.attributes);
 	else
 		attributes_fill_limits(attributes, given);
 	if (dev->n_workers > attributes->queue_depth && !dev->is_rerun)

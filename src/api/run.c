@@ -353,7 +353,6 @@ static int run_device(struct api *api, void *private_data)
 		error = run_driver(api);
 	if (!atomic_load(&dev->was_replaced))
 		node_remove(&api->node);
-	dev_detach(dev);
 	return error;
 }
 
@@ -365,7 +364,10 @@ static int run_checked(struct api *api, void *private_data)
 		error = attributes_adopt(api);
 	if (error == 0 && !api->given.dont_daemonize)
 		error = daemonize_fork(api);
-	return error != 0 ? error : run_device(api, private_data);
+	if (error == 0)
+		error = run_device(api, private_data);
+	dev_detach(&api->dev);
+	return error;
 }
 
 static bool run(struct api *from, const struct bdus_attrs *attrs,

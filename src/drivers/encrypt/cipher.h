@@ -13,8 +13,10 @@ struct cipher;
 
 /**
  * cipher_is_known - can it be had?
- * @name: as in LUKS headers: "aes-xts-plain64", "aes-cbc-essiv:sha256", ...
+ * @name: as in LUKS headers: "aes-xts-plain64", "aes-cbc-essiv:sha256"
  * @key_size: bytes
+ *
+ * Return: whether it can.
  */
 bool cipher_is_known(const char *name, uint32_t key_size);
 

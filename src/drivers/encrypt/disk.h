@@ -30,7 +30,8 @@ struct disk {
  * struct disk_file - a disk that is a file or block device
  * @disk: what it is to others
  * @fd: open, page cache, or -1
- * @lock_fd: the lock of cryptsetup's kind, held around changes, or -1
+ * @lock_fd: the lock of cryptsetup's kind, held around changes, or -1; of a
+ *	regular file it is @fd
  */
 struct disk_file {
 	struct disk disk;
@@ -55,13 +56,21 @@ enum disk_mode { DISK_READ, DISK_CHANGE, DISK_REPLACE };
  * @mode: see there
  *
  * The lock is flock() on a file, and on /run/cryptsetup/L_MAJOR:MINOR for a
- * device. Prints what is wrong.
+ * device; it is waited for, for ten seconds. Without the rights to take a
+ * device's lock it can still be read. Prints what is wrong.
  *
  * Return: an exit code; %EXIT_BUSY: in use.
  */
 int disk_open(struct disk_file *file, const char *path, enum disk_mode mode);
 
-/** disk_open_fd - likewise, read-only, what is open already; takes no lock. */
+/**
+ * disk_open_fd - likewise, read-only, what is open already; takes no lock
+ * @file: filled in
+ * @path: its name, not copied
+ * @fd: of it, without O_DIRECT; stays the caller's
+ *
+ * Return: an exit code.
+ */
 int disk_open_fd(struct disk_file *file, const char *path, int fd);
 
 /** disk_unlock - give up the lock early. */

@@ -124,13 +124,14 @@ struct json_t;
  * @subsystem: LUKS2, or ""
  * @header_size: LUKS1: up to the end of the last key slot's area; LUKS2: of
  *	one copy with its JSON area, bytes
+ * @keyslots_size: LUKS2: room for key material after both copies, bytes
  * @seqid: LUKS2
  * @key_size: of the volume key, bytes
  * @n_slots: how many there can be
  * @segment: the data
  * @digest: of the volume key
  * @slots: the key slots
- * @is_primary_ok: LUKS2: the first copy is valid (LUKS1: true)
+ * @is_primary_ok: LUKS2: the first copy is valid and as new (LUKS1: true)
  * @is_secondary_ok: LUKS2: the second copy is valid and as new (LUKS1: true)
  * @json: LUKS2: all of it, unknown objects too; the others are read from it
  * @salts: LUKS2: of the two binary headers
@@ -141,6 +142,7 @@ struct luks {
 	char label[49];
 	char subsystem[49];
 	uint64_t header_size;
+	uint64_t keyslots_size;
 	uint64_t seqid;
 	uint32_t key_size;
 	unsigned int n_slots;
@@ -226,14 +228,15 @@ bool luks_is_key(const struct luks *luks, const unsigned char *key);
 
 /**
  * luks_format - make a header with one key slot, in place of what is there
- * @disk: to have it; nothing but the header's own area is written
+ * @disk: to have it
  * @data_size: of the disk with the data, bytes
  * @new: what to make
  * @pass: passphrase of slot 0
  * @pass_len: bytes
  * @key: random volume key that was made, %LUKS_KEY_MAX bytes of secret memory
  *
- * Other headers and the old key material in that area are overwritten.
+ * Other headers and the old key material in that area are overwritten first,
+ * up to 16 MiB from the disk's start also where the new header is smaller.
  *
  * Return: an exit code.
  */
@@ -247,11 +250,13 @@ int luks_format(struct disk *disk, uint64_t data_size,
  * @disk: that has it
  * @slot: which, or %LUKS_ANY_SLOT: the first that is free
  * @key: volume key
- * @cost: of its key derivation
+ * @cost: of its key derivation; LUKS1: has to be PBKDF2, and its hash is that
+ *of luks->digest whatever this says
  * @pass: the new passphrase
  * @pass_len: bytes
  *
  * Return: an exit code; %EXIT_BUSY: the slot is used, or none is free.
+ * After a failure @luks is not to be used any more.
  */
 int luks_add_slot(struct luks *luks, struct disk *disk, int slot,
 		  const unsigned char *key, const struct luks_cost *cost,
@@ -259,9 +264,18 @@ int luks_add_slot(struct luks *luks, struct disk *disk, int slot,
 
 /**
  * luks_change_slot - replace a passphrase; likewise
+ * @luks: from luks_read(); changed
+ * @disk: that has it
+ * @slot: which
+ * @key: volume key
+ * @cost: see luks_add_slot()
+ * @pass: the new passphrase
+ * @pass_len: bytes
  *
  * The slot keeps its number (LUKS2), or gets another (LUKS1, which is refused
  * with all eight in use: in place it could not be crash-proof).
+ *
+ * Return: an exit code; %EXIT_BUSY: all are in use.
  */
 int luks_change_slot(struct luks *luks, struct disk *disk, int slot,
 		     const unsigned char *key, const struct luks_cost *cost,
@@ -273,7 +287,9 @@ int luks_change_slot(struct luks *luks, struct disk *disk, int slot,
  * @disk: that has it
  * @slot: which
  *
- * The last one, too: it is for the caller to ask. Return: an exit code.
+ * The last one, too: it is for the caller to ask.
+ *
+ * Return: an exit code.
  */
 int luks_remove_slot(struct luks *luks, struct disk *disk, int slot);
 
@@ -281,8 +297,15 @@ int luks_remove_slot(struct luks *luks, struct disk *disk, int slot);
 int luks_erase(struct luks *luks, struct disk *disk);
 
 /**
- * luks_image_size - bytes from the start of a disk that a backup has to hold:
- * header, its second copy, all key material
+ * luks_image_size - how much from the start of a disk a backup has to hold
+ * @luks: from luks_read()
+ *
+ * Header, its second copy, all key material.
+ * As cryptsetup's luksHeaderBackup. That of LUKS1 is a multiple of 4096, though
+ * the last area may end before; there cryptsetup writes zeroes to the rest, and
+ * from 1024 to 4096 where the first area begins there.
+ *
+ * Return: bytes.
  */
 uint64_t luks_image_size(const struct luks *luks);
 
@@ -309,7 +332,8 @@ const char *luks_kdf_name(enum luks_kdf kdf);
  * @iter_ms: time it is to take, milliseconds
  *
  * As cryptsetup does: PBKDF2 at least 1000 iterations; Argon2 at least 4
- * passes, memory from 32 KiB, taken before passes. Return: an exit code.
+ * passes, memory from 32 KiB, taken before passes; no more lanes than CPUs.
+ * Return: an exit code.
  */
 int luks_benchmark(struct luks_cost *cost, uint32_t key_size, uint32_t iter_ms);
 

@@ -5,6 +5,7 @@
 #ifndef BDUS_ENCRYPT_PASSPHRASE_H
 #define BDUS_ENCRYPT_PASSPHRASE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,21 +55,23 @@ struct passphrase {
 
 /**
  * passphrase_get - read a file or descriptor, or ask on the terminal
- * @source: what the options say; with neither file nor fd, the terminal is
- *	asked (/dev/tty, else stdin where that is one), else a line is read from
- *	stdin
+ * @source: what the options say; with neither file nor fd, or with "-", the
+ *	terminal is asked where stdin is one
  * @prompt: what to ask, as "Passphrase of disk.img: "
  * @is_new: ask twice
  * @passphrase: filled in
  *
  * A key file is taken as it is; of a terminal or of stdin without --key-file
- * one line without its end. Prints what is wrong. The terminal's echo is
- * restored whatever signal comes.
+ * one line without its end, and no byte more is read. An empty one is refused.
+ * Prints what is wrong. The terminal's echo is restored whatever signal comes.
  *
  * Return: an exit code.
  */
 int passphrase_get(const struct passphrase_source *source, const char *prompt,
 		   bool is_new, struct passphrase *passphrase);
+
+/** passphrase_is_typed - will somebody be asked, who can be asked again? */
+bool passphrase_is_typed(const struct passphrase_source *source);
 
 /** passphrase_free - cleanse it. */
 void passphrase_free(struct passphrase *passphrase);

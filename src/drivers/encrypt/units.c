@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "luks.h"
 #include "msg.h"
 #include "opt.h"
 
@@ -56,4 +57,20 @@ int units_offset(const char *option, const char *text, uint64_t *off)
 	msg_error("--%s: %s is no multiple of %d bytes", option, text,
 		  UNITS_SECTOR);
 	return EXIT_USAGE;
+}
+
+int units_slot(const char *text, int *slot)
+{
+	uint64_t value;
+
+	*slot = LUKS_ANY_SLOT;
+	if (text == NULL)
+		return EXIT_DONE;
+	if (opt_parse_uint(text, &value) != 0 || value >= LUKS_SLOTS_MAX) {
+		msg_error("--key-slot: '%s' is not understood", text);
+		msg_hint("accepted: 0 to %d", LUKS_SLOTS_MAX - 1);
+		return EXIT_USAGE;
+	}
+	*slot = (int)value;
+	return EXIT_DONE;
 }

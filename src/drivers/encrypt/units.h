@@ -30,4 +30,13 @@ int units_key_size(const char *option, const char *text, uint32_t *key_size);
  */
 int units_offset(const char *option, const char *text, uint64_t *off);
 
+/**
+ * units_slot - read the number of a key slot
+ * @text: what was typed; NULL: %LUKS_ANY_SLOT
+ * @slot: filled in
+ *
+ * Return: %EXIT_DONE, or %EXIT_USAGE with a message.
+ */
+int units_slot(const char *text, int *slot);
+
 #endif /* BDUS_ENCRYPT_UNITS_H */

@@ -19,7 +19,7 @@
  * @segment: its data
  * @key_size: bytes
  * @id: SHA-256 of what tells it from others: the header's uuid and digest, or
- *	the parameters of a plain one
+ *	the parameters of a plain one and its file or device
  * @key: volume key
  */
 struct volume {
@@ -34,7 +34,7 @@ struct volume {
  * @type: enum volume_type
  * @header: file with a detached header, or NULL
  * @passphrase: where it comes from
- * @slot: key slot, UINT64_MAX: any
+ * @slot: key slot, as typed, or NULL
  * @cipher: of a plain volume, or NULL
  * @hash: of a plain volume's passphrase, or NULL
  * @key_size: of a plain volume, as typed, or NULL
@@ -46,7 +46,7 @@ struct volume_options {
 	unsigned int type;
 	const char *header;
 	struct passphrase_source passphrase;
-	uint64_t slot;
+	const char *slot;
 	const char *cipher;
 	const char *hash;
 	const char *key_size;
@@ -62,10 +62,10 @@ enum volume_type { VOLUME_LUKS, VOLUME_LUKS1, VOLUME_LUKS2, VOLUME_PLAIN };
  * volume_open - read the header and get the key
  * @options: what the command line says
  * @path: of the backing, for messages and prompts
- * @fd: the backing
+ * @fd: the backing; the header is read from it unless it is detached
  * @size: of the backing, bytes
  * @known: a volume whose key is taken where it is the same one, or NULL
- * @volume: filled in; in memory that other processes share (see below)
+ * @volume: filled in; in memory that is shared with processes forked from now
  *
  * The passphrase is asked for, and the key derived from it, in a process of
  * its own that ends with that: nothing of them ever is in this one. Prints
