@@ -110,6 +110,19 @@ is_traced() { ! grep -q '^TracerPid:.0$' "/proc/$1/status"; }
 	((in_flight == 0))
 }
 
+# niceness of each thread of the driver, the lowest first
+niceness() {
+	local status
+	for status in "/proc/$pid/task"/*/stat; do
+		cut -d ' ' -f 19 "$status"
+	done | sort -n | xargs
+}
+
+@test "workers go before clients, and nothing else of the driver does" {
+	start nice -n 10 bdus ram --size 16M --queues 2
+	[[ $(niceness) == '5 5 10'* ]]
+}
+
 @test "more clients than the queue is deep wait, and all are served" {
 	start bdus ram --size 64M
 	fio --name=a --filename="$dev" --rw=randwrite --bs=4k --direct=1 \

@@ -6,6 +6,15 @@ load lib
 # How often, where the number matters (500 for the figures of the README).
 reruns=${BDUS_RERUNS:-20}
 
+teardown() {
+	unhog
+	[[ ! -e /dev/mapper/slow ]] || dmsetup resume slow
+	bdus destroy --all --no-flush --timeout 10 || true
+	[[ ! -d /sys/module/dm_mod ]] || dmsetup remove_all
+	[[ ! -d /sys/module/brd ]] || wait_until 5 rmmod brd
+	common_teardown
+}
+
 @test "reruns under load: no error, no bad block" {
 	truncate -s 64M file
 	start bdus loop file
@@ -262,6 +271,50 @@ is_candidate_waiting() {
 		grep -Eq 'session_go|take_over' "/proc/$p/stack" && return 0
 	done
 	return 1
+}
+
+# hog CPU: nothing else runs there any more, until unhog
+hog() {
+	rt_runtime=$(cat /proc/sys/kernel/sched_rt_runtime_us)
+	echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+	taskset -c "$1" chrt -f 50 bash -c 'while :; do :; done' 3>&- 4>&- &
+	hog=$!
+}
+unhog() {
+	[[ ${hog-} ]] || return 0
+	kill -9 "$hog"
+	hog=
+	echo "$rt_runtime" >/proc/sys/kernel/sched_rt_runtime_us
+}
+
+# in tenths of a second
+uptime_now() { awk '{ print int($1 * 10) }' /proc/uptime; }
+is_up_for() { (($(uptime_now) >= $1)); }
+
+# The time-stamp that this was measured by was 0, in the kernel's clock five
+# minutes after the start of the machine: only from then on this can fail.
+@test "a candidate that does not get to run is not killed for it" {
+	modprobe brd rd_nr=1 rd_size=65536
+	dmsetup create slow --table '0 131072 linear /dev/ram0 0'
+	start taskset -c 0 bdus loop /dev/mapper/slow
+	# the last flush of the old driver has something to write, and waits
+	dmsetup suspend slow
+	dd if=/dev/urandom of="$dev" bs=4k count=1 oflag=direct status=none
+	truncate -s 64M file
+	bdus rerun "$id" loop file >rerun.out 2>&1 3>&- 4>&- &
+	rerun=$!
+	wait_until 5 is_candidate_waiting
+	for candidate in $(pgrep -x bdus); do
+		[[ $candidate == "$pid" ]] || taskset -apc 1 "$candidate"
+	done >/dev/null
+	hog 1
+	dmsetup resume slow
+	# two periods of the watchdog
+	wait_until 10 is_up_for $(($(uptime_now) + 25))
+	unhog
+	wait "$rerun"
+	has_restarts 1
+	[[ $(attribute pid) != "$pid" ]]
 }
 
 @test "once it has taken over, nothing that goes wrong ends the device" {

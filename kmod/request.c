@@ -170,6 +170,16 @@ static void dev_enqueue(struct kbdus_dev *dev, struct list_head *reqs, u32 n)
 		kbdus_dev_fail_list(dev, reqs, error);
 }
 
+/*
+ * A worker that was woken on this processor may be due before the client is.
+ * If it runs now, its answer is there when the client looks for it, and a sleep
+ * and a wake-up of the client are saved.
+ */
+static void req_let_worker_run(void)
+{
+	cond_resched();
+}
+
 static void req_unplug(struct blk_plug_cb *plug, bool from_schedule)
 {
 	struct kbdus_req *first = container_of(plug, struct kbdus_req, plug);
@@ -182,6 +192,8 @@ static void req_unplug(struct blk_plug_cb *plug, bool from_schedule)
 	list_for_each(pos, &reqs)
 		n++;
 	dev_enqueue(plug->data, &reqs, n);
+	if (!from_schedule)
+		req_let_worker_run();
 }
 
 /*
@@ -219,6 +231,7 @@ void kbdus_req_submit(struct kbdus_dev *dev, struct kbdus_req *req)
 		return;
 	list_add(&req->link, &reqs);
 	dev_enqueue(dev, &reqs, 1);
+	req_let_worker_run();
 }
 
 /* Errors that mean something to a client, or to a layer above. */

@@ -80,6 +80,18 @@ static int store_open_failed(const char *path, const struct stat *st)
 	return EXIT_FAILED;
 }
 
+/* To serve a file is no access to it, where its owner serves it. */
+static int store_open_file(const struct store *store, const char *path)
+{
+	int flags = (store->is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+	int fd;
+
+	if (store->is_direct)
+		flags |= O_DIRECT;
+	fd = open(path, flags | O_NOATIME);
+	return fd < 0 && errno == EPERM ? open(path, flags) : fd;
+}
+
 static int store_create(struct store *store, const char *path)
 {
 	int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
@@ -105,20 +117,16 @@ static int store_create(struct store *store, const char *path)
  */
 static int store_open_again(struct store *store, int kept, const char *path)
 {
-	int flags = store->is_read_only ? O_RDONLY : O_RDWR;
 	char name[64];
 
-	if (store->is_direct)
-		flags |= O_DIRECT;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", kept);
-	store->fd = open(name, flags | O_CLOEXEC);
+	store->fd = store_open_file(store, name);
 	return store->fd < 0 ? store_failed(path, "cannot open again") :
 			       EXIT_DONE;
 }
 
 static int store_open_existing(struct store *store, const char *path)
 {
-	int flags = (store->is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
 	struct stat st;
 	int code;
 
@@ -127,9 +135,7 @@ static int store_open_existing(struct store *store, const char *path)
 	code = store_check_type(path, st.st_mode);
 	if (code != EXIT_DONE)
 		return code;
-	if (store->is_direct)
-		flags |= O_DIRECT;
-	store->fd = open(path, flags);
+	store->fd = store_open_file(store, path);
 	return store->fd < 0 ? store_open_failed(path, &st) : EXIT_DONE;
 }
 
