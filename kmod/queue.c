@@ -506,6 +506,8 @@ static void req_describe(const struct kbdus_session *session,
 		out->flags |= KBDUS_REQUEST_PAYLOAD;
 	if (op == KBDUS_OP_WRITE_ZEROES && !(req->bio->bi_opf & REQ_NOUNMAP))
 		out->flags |= KBDUS_REQUEST_MAY_UNMAP;
+	if (req == &session->dev->handover_flush)
+		out->flags |= KBDUS_REQUEST_HANDOVER;
 }
 
 /*
@@ -591,12 +593,13 @@ static int queue_look(struct kbdus_session *session, struct kbdus_exchange *x,
 	struct kbdus_dev *dev = session->dev;
 
 	list_del_init(&idle->link);
-	if (unlikely(session->is_ended || dev->state == KBDUS_STATE_DEAD))
-		return -ENODEV;
+	/* whatever has become of the device since, the driver must know */
 	if (unlikely(session->is_replaced)) {
 		x->flags |= KBDUS_EXCHANGE_TERMINATE | KBDUS_EXCHANGE_REPLACED;
 		return 0;
 	}
+	if (unlikely(session->is_ended || dev->state == KBDUS_STATE_DEAD))
+		return -ENODEV;
 	batch_take(session, min_t(u32, x->max_requests, CHUNK), batch);
 	if (batch->n)
 		return 1;

@@ -81,6 +81,7 @@ struct worker {
  * @poll_us: busy wait of a worker, microseconds
  * @serve: the driver's callbacks by enum kbdus_op
  * @was_refused: the kernel refused a completion, which is logged once
+ * @has_taken_over: it is a rerun, and the device is ours
  * @was_replaced: another driver took over; the device lives on
  * @is_lost: the session ended without the device being terminated
  * @stack_size: of each worker's thread, bytes; 0: enough for what is in src/
@@ -110,6 +111,7 @@ struct dev {
 	unsigned int batch;
 	unsigned int poll_us;
 	void (*serve[KBDUS_OP_COUNT])(struct io *io);
+	bool has_taken_over;
 	atomic_bool was_refused;
 	atomic_bool was_replaced;
 	atomic_bool is_lost;
@@ -126,6 +128,16 @@ struct dev {
  * Return: an exit code; on failure nothing is left open.
  */
 int dev_open(struct dev *dev);
+
+/**
+ * dev_start_driver - let the driver look at its backing, see struct driver
+ * @dev: opened; if it is taken over, settled
+ *
+ * Prints what is wrong.
+ *
+ * Return: an exit code.
+ */
+int dev_start_driver(struct dev *dev);
 
 /** dev_close - close the driver, when no worker runs. Return: an exit code. */
 int dev_close(struct dev *dev);
@@ -165,7 +177,8 @@ int dev_start(struct dev *dev);
  * of the way
  * @dev: attached
  *
- * Optional, before dev_start(): from then on nothing changes below the device.
+ * Optional, before dev_start(): from then on nothing changes below the device,
+ * unless one of the two returns -EINTR.
  *
  * Return: 0 or -errno (see KBDUS_SETTLE).
  */

@@ -30,6 +30,9 @@ struct dev;
  *	a write's data is in it, a read's data may be put there; an ioctl's
  *	argument is in it, both ways; NULL when the driver declared no_buffers
  * @may_unmap: write zeroes: the range may be deallocated
+ * @is_handover: flush: once it is answered, another driver may look at the
+ *	backing: nothing is to be written there until the next request, with
+ *	which this driver goes on
  * @dev: the device
  * @tag: the runtime's
  * @generation: the runtime's
@@ -39,6 +42,7 @@ struct io {
 	uint32_t len;
 	uint32_t command;
 	bool may_unmap;
+	bool is_handover;
 	void *buf;
 	struct dev *dev;
 	uint16_t tag;
@@ -92,8 +96,16 @@ void io_done_zero(struct io *io);
  *	device needs no payload buffers; not together with @ioctl
  * @open: check the options (dev_priv, dev_operand), acquire what is needed,
  *	fill dev_attrs (size at least; ops come from the callbacks); prints what
- *	is wrong and returns an exit code, 0 for success; undoes what it did
- * @close: the last call: give everything back; returns 0 or an exit code
+ *	is wrong and returns an exit code, 0 for success; undoes what it did.
+ *	Another driver may be at work on the backing
+ * @start: absent: nothing to do. Called once, before any request: nobody writes
+ *	to the backing, so what is there can be read. Unless dev_is_ours(), the
+ *	driver before us goes on with it if we fail, or die: it must not be
+ *	written to, which the first request that asks for it allows. Prints what
+ *	is wrong and returns an exit code, 0 for success; close is called then
+ *	as well
+ * @close: the last call: give everything back; returns 0 or an exit code.
+ *	Unless dev_is_ours(), another driver may have the backing
  * @read: must exist
  * @write: without it the device is read-only
  * @fua_write: absent: the kernel sends write, then flush
@@ -119,6 +131,7 @@ struct driver {
 	bool loses_content;
 	bool no_buffers;
 	int (*open)(struct dev *dev);
+	int (*start)(struct dev *dev);
 	int (*close)(struct dev *dev);
 	void (*read)(struct io *io);
 	void (*write)(struct io *io);
@@ -186,6 +199,15 @@ int dev_kept_lock(const struct dev *dev);
  * nothing.
  */
 bool dev_is_restart(const struct dev *dev);
+
+/**
+ * dev_is_ours - is the backing ours alone?
+ * @dev: the device, in start or close
+ *
+ * Return: whether it is; else another driver has it, may have it soon, or goes
+ * on with it if we fail.
+ */
+bool dev_is_ours(const struct dev *dev);
 
 /**
  * dev_keep - let the lock on the backing outlive the driver

@@ -122,6 +122,7 @@ static void worker_serve(struct worker *worker,
 	io->len = request->len;
 	io->command = request->arg;
 	io->may_unmap = request->flags & KBDUS_REQUEST_MAY_UNMAP;
+	io->is_handover = request->flags & KBDUS_REQUEST_HANDOVER;
 	io->generation = request->generation;
 	slot->op = request->op;
 	if (request->op == KBDUS_OP_FLUSH)

@@ -110,6 +110,15 @@ static void free_dev(struct dev *dev)
 		kept_memory_free(dev->kept_memory);
 }
 
+static int start_driver(struct dev *dev)
+{
+	int code = dev_start_driver(dev);
+
+	if (code != EXIT_DONE)
+		dev_close(dev);
+	return code;
+}
+
 /* Opens a driver with the words of a command line, NULL at the end. */
 static int open_words(struct dev *dev, const struct driver *driver,
 		      unsigned int flags, const char *const *words)
@@ -133,6 +142,8 @@ static int open_words(struct dev *dev, const struct driver *driver,
 	dev->operands = argv;
 	if (opt_parse("test", groups, argc, argv) == driver->n_operands)
 		code = dev_open(dev);
+	if (code == EXIT_DONE)
+		code = start_driver(dev);
 	if (code != EXIT_DONE)
 		free_dev(dev);
 	return code;

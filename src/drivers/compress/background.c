@@ -124,12 +124,18 @@ static void *background_main(void *arg)
 
 	pthread_mutex_lock(&map->lock);
 	while (!engine->is_stopping) {
-		int error;
+		int error = -EAGAIN;
 
-		pthread_mutex_unlock(&map->lock);
-		error = background_step(engine);
-		pthread_mutex_lock(&map->lock);
-		if (error != 0 && !engine->is_stopping)
+		if (!engine->is_paused) {
+			engine->is_busy = true;
+			pthread_mutex_unlock(&map->lock);
+			error = background_step(engine);
+			pthread_mutex_lock(&map->lock);
+			engine->is_busy = false;
+		}
+		if (engine->is_paused)
+			pthread_cond_broadcast(&map->changed);
+		if ((error != 0 || engine->is_paused) && !engine->is_stopping)
 			pthread_cond_wait(&map->wake, &map->lock);
 	}
 	pthread_mutex_unlock(&map->lock);
@@ -142,6 +148,7 @@ int background_start(struct engine *engine)
 
 	if (engine->options.is_manual || engine->options.is_read_only)
 		return 0;
+	engine->is_paused = true;
 	error = -pthread_create(&engine->thread, NULL, background_main, engine);
 	engine->has_thread = error == 0;
 	return error;
@@ -157,6 +164,23 @@ void background_stop(struct engine *engine)
 	pthread_mutex_unlock(&engine->map.lock);
 	pthread_join(engine->thread, NULL);
 	engine->has_thread = false;
+}
+
+void background_pause(struct engine *engine)
+{
+	pthread_mutex_lock(&engine->map.lock);
+	engine->is_paused = true;
+	while (engine->is_busy)
+		pthread_cond_wait(&engine->map.changed, &engine->map.lock);
+	pthread_mutex_unlock(&engine->map.lock);
+}
+
+void background_resume(struct engine *engine)
+{
+	pthread_mutex_lock(&engine->map.lock);
+	engine->is_paused = false;
+	pthread_cond_signal(&engine->map.wake);
+	pthread_mutex_unlock(&engine->map.lock);
 }
 
 /* Wait for a sign from the background, for a second: it may have failed. */

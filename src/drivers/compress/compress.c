@@ -46,8 +46,20 @@ static const struct opt compress_opts[] = {
 	OPT_END
 };
 
-static int compress_start(struct compress *compress, struct dev *dev,
-			  const char *path)
+static int compress_failed(const struct compress *compress, const char *path,
+			   int error)
+{
+	msg_error("%s: %s: %s", path, compress->engine.reason,
+		  strerror(-error));
+	if (error == -ENOENT)
+		msg_hint("\"bdus compress format\" makes a volume");
+	else if (error == -EIO || error == -EBADMSG)
+		msg_hint("\"bdus compress check\" tells what is wrong");
+	return EXIT_FAILED;
+}
+
+static int compress_prepare(struct compress *compress, struct dev *dev,
+			    const char *path)
 {
 	struct engine_options options = {
 		.n_workers = dev_workers(dev),
@@ -58,21 +70,12 @@ static int compress_start(struct compress *compress, struct dev *dev,
 	int error;
 
 	backing_init(&compress->backing, &compress->store);
-	error = engine_open(&compress->engine, &compress->backing.medium,
-			    &options);
-	if (error == 0)
-		return EXIT_DONE;
-	msg_error("%s: %s: %s", path, compress->engine.reason,
-		  strerror(-error));
-	if (error == -ENOENT)
-		msg_hint("\"bdus compress format\" makes a volume");
-	else if (error == -EIO || error == -EBADMSG)
-		msg_hint("\"bdus compress check\" tells what is wrong");
-	return EXIT_FAILED;
+	error = engine_prepare(&compress->engine, &compress->backing.medium,
+			       &options);
+	return error == 0 ? EXIT_DONE : compress_failed(compress, path, error);
 }
 
-static int compress_fit(struct compress *compress, struct dev *dev,
-			const char *path)
+static void compress_fit(struct compress *compress, struct dev *dev)
 {
 	struct kbdus_attributes *attrs = dev_attrs(dev);
 	const struct super *super = &compress->engine.super;
@@ -83,11 +86,6 @@ static int compress_fit(struct compress *compress, struct dev *dev,
 	attrs->max_discard = COMPRESS_MAX_DISCARD;
 	attrs->max_write_zeroes = COMPRESS_MAX_DISCARD;
 	attrs->discard_granularity = BLOCK_SIZE;
-	if (super->flags & SUPER_NEEDS_CHECK)
-		msg_warn("%s: writes were lost once; \"bdus compress check\" "
-			 "tells more",
-			 path);
-	return EXIT_DONE;
 }
 
 static int compress_open(struct dev *dev)
@@ -101,15 +99,6 @@ static int compress_open(struct dev *dev)
 		msg_error("the block size is %u", BLOCK_SIZE);
 		return EXIT_USAGE;
 	}
-	/*
-	 * The driver before us may still write: the engine must not be opened
-	 * before its last thread is gone, which a driver is not told yet.
-	 */
-	if (dev_kept(dev) >= 0 && !dev_is_restart(dev)) {
-		msg_error("%s: cannot be taken over from a live driver yet",
-			  path);
-		return EXIT_FAILED;
-	}
 	code = store_acquire(&compress->store, dev, path);
 	if (code != EXIT_DONE)
 		return code;
@@ -117,19 +106,18 @@ static int compress_open(struct dev *dev)
 	compress->writes = calloc(KBDUS_MAX_DEPTH, sizeof(*compress->writes));
 	if (compress->writes == NULL)
 		goto out_release;
-	code = compress_start(compress, dev, path);
+	code = compress_prepare(compress, dev, path);
 	if (code != EXIT_DONE)
 		goto out_free;
-	code = compress_fit(compress, dev, path);
-	if (code == EXIT_DONE)
-		code = store_serve(&compress->store, dev, path, 0);
-	if (code == EXIT_DONE) {
-		/* without it in the backing, it still is of use to us */
+	compress_fit(compress, dev);
+	code = store_serve(&compress->store, dev, path, 0);
+	/* without it in the backing, it still is of use to us */
+	if (!compress->store.is_read_only)
 		attrs->ops |=
 			1U << KBDUS_OP_DISCARD | 1U << KBDUS_OP_WRITE_ZEROES;
+	if (code == EXIT_DONE)
 		return EXIT_DONE;
-	}
-	engine_close(&compress->engine);
+	engine_abandon(&compress->engine);
 out_free:
 	free(compress->writes);
 out_release:
@@ -137,12 +125,37 @@ out_release:
 	return code;
 }
 
+/* What the driver before us wrote is all there now. */
+static int compress_start(struct dev *dev)
+{
+	struct compress *compress = dev_priv(dev);
+	const struct super *super = &compress->engine.super;
+	const char *path = dev_operand(dev, 0);
+	int error = engine_start(&compress->engine, dev_is_ours(dev));
+
+	if (error != 0)
+		return compress_failed(compress, path, error);
+	if (super->size != dev_attrs(dev)->size) {
+		msg_error("%s: its size was changed just now", path);
+		return EXIT_FAILED;
+	}
+	if (super->flags & SUPER_NEEDS_CHECK)
+		msg_warn("%s: writes were lost once; \"bdus compress check\" "
+			 "tells more",
+			 path);
+	return EXIT_DONE;
+}
+
 static int compress_close(struct dev *dev)
 {
 	struct compress *compress = dev_priv(dev);
 	const char *path = dev_operand(dev, 0);
-	int error = engine_close(&compress->engine), code;
+	int error = 0, code;
 
+	if (dev_is_ours(dev))
+		error = engine_close(&compress->engine);
+	else
+		engine_abandon(&compress->engine);
 	if (error != 0)
 		msg_error("%s: cannot be ended: %s", path, strerror(-error));
 	free(compress->writes);
@@ -199,7 +212,10 @@ static void compress_write(struct io *io)
 
 static void compress_flush(struct io *io)
 {
-	io_done(io, engine_flush(&compress_of(io)->engine));
+	struct engine *engine = &compress_of(io)->engine;
+
+	io_done(io,
+		io->is_handover ? engine_rest(engine) : engine_flush(engine));
 }
 
 static void compress_make_zero(struct io *io, bool may_unmap)
@@ -239,6 +255,7 @@ DRIVER(compress) = {
 	.priv_size = sizeof(struct compress),
 	.kept_size = sizeof(struct store_kept),
 	.open = compress_open,
+	.start = compress_start,
 	.close = compress_close,
 	.read = compress_read,
 	.write = compress_write,

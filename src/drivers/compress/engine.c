@@ -60,6 +60,7 @@ static void engine_free_buffers(struct engine *engine)
 	while (engine->n_codecs > 0)
 		codec_close(&engine->codecs[--engine->n_codecs]);
 	free(engine->codecs);
+	engine->codecs = NULL;
 }
 
 static int engine_make_rooms(struct engine *engine)
@@ -85,6 +86,7 @@ static int engine_make_rooms(struct engine *engine)
 	if (engine->map.n_free_low < SEGMENTS_FOR_CLEANER + 2)
 		engine->map.n_free_low = SEGMENTS_FOR_CLEANER + 2;
 	engine->usable = layout_usable(&engine->super);
+	engine->has_rooms = true;
 	return 0;
 out_close_log:
 	engine_free_buffers(engine);
@@ -96,70 +98,18 @@ out_close_map:
 
 static void engine_free_rooms(struct engine *engine)
 {
+	if (!engine->has_rooms)
+		return;
+	engine->has_rooms = false;
 	pthread_mutex_destroy(&engine->checkpoint_lock);
 	engine_free_buffers(engine);
 	log_close(&engine->log);
 	map_close(&engine->map);
 }
 
-/*
- * What was read may be in a page cache only, if somebody was killed: before
- * anything that it refers to is written over, it has to be durable.
- */
-static int engine_settle(struct engine *engine, bool is_whole)
+int engine_prepare(struct engine *engine, struct medium *medium,
+		   const struct engine_options *options)
 {
-	struct medium *medium = engine->medium;
-	int error;
-
-	if (engine->options.is_read_only)
-		return 0;
-	error = medium->sync(medium);
-	if (error == 0 && !is_whole)
-		error = checkpoint_write_super(medium, &engine->super);
-	return error;
-}
-
-static int engine_load(struct engine *engine, bool is_whole)
-{
-	int error;
-
-	engine->reason = "cannot be written";
-	error = engine_settle(engine, is_whole);
-	if (error != 0)
-		return error;
-	engine->reason = "its map is damaged";
-	error = map_load(&engine->map);
-	if (error != 0)
-		return error;
-	engine->reason = "its log cannot be replayed";
-	error = recover_replay(engine);
-	if (error != 0 || engine->options.is_read_only)
-		return error;
-	engine->reason = "cannot begin to write";
-	error = recover_begin(engine);
-	if (error == 0)
-		error = background_start(engine);
-	return error;
-}
-
-static int engine_try(struct engine *engine, bool is_whole)
-{
-	int error;
-
-	engine->reason = "not enough memory";
-	error = engine_make_rooms(engine);
-	if (error != 0)
-		return error;
-	error = engine_load(engine, is_whole);
-	if (error != 0)
-		engine_free_rooms(engine);
-	return error;
-}
-
-int engine_open(struct engine *engine, struct medium *medium,
-		const struct engine_options *options)
-{
-	bool is_whole;
 	int error;
 
 	*engine = (struct engine){ .medium = medium, .options = *options };
@@ -167,21 +117,107 @@ int engine_open(struct engine *engine, struct medium *medium,
 		engine->options.map_cache = MAP_CACHE;
 	if (options->checkpoint_bytes == 0)
 		engine->options.checkpoint_bytes = CHECKPOINT_BYTES;
-	error = engine_read_super(medium, &engine->super, &is_whole,
+	error = engine_read_super(medium, &engine->super, &engine->is_whole,
 				  &engine->reason);
 	if (error != 0)
 		return error;
-	engine->durable = engine->super;
-	do {
-		struct engine fresh = *engine;
+	engine->reason = "not enough memory";
+	error = engine_make_rooms(engine);
+	if (error == 0)
+		pthread_mutex_init(&engine->phase_lock, NULL);
+	return error;
+}
 
-		error = engine_try(engine, is_whole);
-		if (error != -EAGAIN)
-			break;
-		/* read-only, all that the log changes has to fit */
-		*engine = fresh;
+/* Are they of the same volume, but for what checkpoints change? */
+static bool super_is_same(const struct super *super, struct super other)
+{
+	other.crc = super->crc;
+	other.generation = super->generation;
+	other.flags = super->flags;
+	other.root = super->root;
+	other.position = super->position;
+	other.n_mapped = super->n_mapped;
+	other.n_zero = super->n_zero;
+	return memcmp(super, &other, sizeof(other)) == 0;
+}
+
+/* The superblock as it is now, and rooms that fit it. */
+static int engine_look(struct engine *engine)
+{
+	struct super super;
+	int error = engine_read_super(engine->medium, &super, &engine->is_whole,
+				      &engine->reason);
+
+	if (error != 0)
+		return error;
+	if (!super_is_same(&engine->super, super))
+		engine_free_rooms(engine);
+	engine->super = super;
+	engine->durable = super;
+	engine->n_replayed = 0;
+	engine->reason = "not enough memory";
+	return engine->has_rooms ? 0 : engine_make_rooms(engine);
+}
+
+static int engine_load(struct engine *engine, bool may_write)
+{
+	int error = engine_look(engine);
+
+	if (error != 0)
+		return error;
+	engine->reason = "cannot be written";
+	if (may_write)
+		error = recover_settle(engine);
+	if (error != 0)
+		return error;
+	engine->reason = "its map is damaged";
+	error = map_load(&engine->map);
+	if (error != 0)
+		return error;
+	engine->reason = "its log cannot be replayed";
+	return recover_replay(engine, may_write);
+}
+
+/* Without writing, all that the log changes has to fit into the cache. */
+static int engine_load_all(struct engine *engine, bool may_write)
+{
+	int error = engine_load(engine, may_write);
+
+	while (error == -EAGAIN && engine->options.map_cache < 1ULL << 40) {
 		engine->options.map_cache *= 2;
-	} while (engine->options.map_cache < 1ULL << 40);
+		engine_free_rooms(engine);
+		error = engine_load(engine, may_write);
+	}
+	return error;
+}
+
+int engine_start(struct engine *engine, bool may_write)
+{
+	int error;
+
+	may_write = may_write && !engine->options.is_read_only;
+	error = engine_load_all(engine, may_write);
+	if (error != 0)
+		return error;
+	engine->reason = "cannot start a thread";
+	error = background_start(engine);
+	if (error != 0)
+		return error;
+	atomic_store(&engine->phase, ENGINE_LOADED);
+	engine->reason = "cannot begin to write";
+	return may_write ? engine_ready(engine) : 0;
+}
+
+int engine_open(struct engine *engine, struct medium *medium,
+		const struct engine_options *options)
+{
+	int error = engine_prepare(engine, medium, options);
+
+	if (error != 0)
+		return error;
+	error = engine_start(engine, true);
+	if (error != 0)
+		engine_abandon(engine);
 	return error;
 }
 
@@ -189,6 +225,30 @@ void engine_abandon(struct engine *engine)
 {
 	background_stop(engine);
 	engine_free_rooms(engine);
+	pthread_mutex_destroy(&engine->phase_lock);
+}
+
+/* Is there anything that the medium does not say yet? */
+static bool engine_is_unfinished(const struct engine *engine)
+{
+	if (engine->options.is_read_only)
+		return false;
+	return atomic_load(&engine->phase) != ENGINE_LOADED ||
+	       !(engine->super.flags & SUPER_CLEAN);
+}
+
+static int engine_finish(struct engine *engine)
+{
+	int error = engine_ready(engine);
+
+	log_kick(&engine->log);
+	if (error == 0)
+		error = log_drain(&engine->log);
+	if (error == 0)
+		error = checkpoint_make(engine, SUPER_CLEAN);
+	if (error == 0)
+		error = checkpoint_write_last(engine->medium, &engine->durable);
+	return error;
 }
 
 int engine_close(struct engine *engine)
@@ -196,24 +256,72 @@ int engine_close(struct engine *engine)
 	int error = 0;
 
 	background_stop(engine);
-	if (!engine->options.is_read_only) {
+	if (engine_is_unfinished(engine))
+		error = engine_finish(engine);
+	engine_abandon(engine);
+	return error;
+}
+
+/* --- writing or not ---------------------------------------------------------
+ */
+
+static int engine_begin(struct engine *engine)
+{
+	int error = log_fail(&engine->log, 0);
+
+	if (error != 0)
+		return error;
+	error = recover_settle(engine);
+	if (error != 0)
+		return log_fail(&engine->log, error);
+	return recover_begin(engine);
+}
+
+int engine_ready(struct engine *engine)
+{
+	int error = 0;
+
+	if (atomic_load_explicit(&engine->phase, memory_order_acquire) ==
+	    ENGINE_WRITING)
+		return 0;
+	pthread_mutex_lock(&engine->phase_lock);
+	if (atomic_load(&engine->phase) == ENGINE_LOADED)
+		error = engine_begin(engine);
+	/* once it has failed, it is the log that says so */
+	if (error == 0 || log_fail(&engine->log, 0) != 0) {
+		background_resume(engine);
+		atomic_store_explicit(&engine->phase, ENGINE_WRITING,
+				      memory_order_release);
+	}
+	pthread_mutex_unlock(&engine->phase_lock);
+	return error;
+}
+
+int engine_rest(struct engine *engine)
+{
+	int error;
+
+	pthread_mutex_lock(&engine->phase_lock);
+	if (atomic_load(&engine->phase) == ENGINE_WRITING) {
+		background_pause(engine);
 		log_kick(&engine->log);
 		error = log_drain(&engine->log);
 		if (error == 0)
-			error = checkpoint_make(engine, SUPER_CLEAN);
-		if (error == 0)
-			error = checkpoint_write_last(engine->medium,
-						      &engine->durable);
+			error = checkpoint_make(engine, 0);
+		atomic_store(&engine->phase, ENGINE_RESTING);
+	} else {
+		error = engine_flush(engine);
 	}
-	engine_free_rooms(engine);
+	pthread_mutex_unlock(&engine->phase_lock);
 	return error;
 }
 
 int engine_checkpoint(struct engine *engine)
 {
-	if (engine->options.is_read_only)
-		return -EROFS;
-	return checkpoint_make(engine, 0);
+	int error =
+		engine->options.is_read_only ? -EROFS : engine_ready(engine);
+
+	return error != 0 ? error : checkpoint_make(engine, 0);
 }
 
 /* --- reading ----------------------------------------------------------------
@@ -368,9 +476,11 @@ static int engine_put(struct engine *engine, struct record *record,
 static int engine_admit(struct engine *engine)
 {
 	uint64_t live_bytes;
+	int error =
+		engine->options.is_read_only ? -EROFS : engine_ready(engine);
 
-	if (engine->options.is_read_only)
-		return -EROFS;
+	if (error != 0)
+		return error;
 	pthread_mutex_lock(&engine->map.lock);
 	live_bytes = engine->map.space.live_bytes;
 	pthread_mutex_unlock(&engine->map.lock);
@@ -459,6 +569,8 @@ int engine_zero(struct engine *engine, uint64_t len, uint64_t off,
 	if (engine->options.is_read_only)
 		return -EROFS;
 	has_any = engine_zero_piece(engine, &now, &lba, &left);
+	if (has_any)
+		error = engine_ready(engine);
 	for (is_last = !has_any; error == 0 && !is_last; now = next) {
 		is_last = !engine_zero_piece(engine, &next, &lba, &left);
 		error = engine_put(engine, &now, NULL, is_last ? commit : NULL,
@@ -474,13 +586,27 @@ void engine_kick(struct engine *engine)
 	log_kick(&engine->log);
 }
 
+/* What was acknowledged by somebody before us; there is no log yet. */
+static int engine_sync_loaded(struct engine *engine)
+{
+	int error = log_fail(&engine->log, 0);
+
+	if (error == 0)
+		error = log_fail(&engine->log,
+				 engine->medium->sync(engine->medium));
+	return error;
+}
+
 int engine_flush(struct engine *engine)
 {
 	int error;
 
 	if (engine->options.is_read_only)
 		return 0;
-	error = log_sync(&engine->log);
+	if (atomic_load(&engine->phase) == ENGINE_LOADED)
+		error = engine_sync_loaded(engine);
+	else
+		error = log_sync(&engine->log);
 	if (error != 0)
 		checkpoint_mark(engine);
 	return error;

@@ -40,13 +40,33 @@ struct engine_options {
 };
 
 /**
+ * enum engine_phase - what a volume is ready for
+ * @ENGINE_PREPARED: there is memory for it
+ * @ENGINE_LOADED: it can be read; nothing was written to the medium, and
+ *	nothing is before the first request that has to
+ * @ENGINE_WRITING: it has a session of the log, and can be written to
+ * @ENGINE_RESTING: likewise, but nothing is written before the next request
+ *	that has to
+ */
+enum engine_phase {
+	ENGINE_PREPARED,
+	ENGINE_LOADED,
+	ENGINE_WRITING,
+	ENGINE_RESTING,
+};
+
+/**
  * struct engine - a volume
  * @medium: what it is on
  * @super: the superblock, as of the last checkpoint or the one being made
  * @durable: the last one that was written
+ * @is_whole: both slots had it when it was read
  * @is_marked: after a failure, it says so
  * @options: see there
- * @reason: what is wrong, when engine_open() failed
+ * @reason: what is wrong, when it could not be opened
+ * @phase: enum engine_phase; changed with the lock of it only
+ * @phase_lock: held while one goes over into another; outermost
+ * @has_rooms: map, log, codecs and buffers are there
  * @map: what each block is
  * @log: where it is written
  * @codecs: of each worker, and one for the background
@@ -60,20 +80,26 @@ struct engine_options {
  * @thread: of the background
  * @has_thread: it was started
  * @is_stopping: the thread is to end; with the map's lock
+ * @is_paused: the thread is to do nothing; likewise
+ * @is_busy: the thread does something; likewise
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
  * @n_cleaned: segments
  * @n_moved_bytes: records that were copied
  * @n_checkpoints: since it was opened
- * @n_replayed: batches, in open
+ * @n_replayed: batches, when it was loaded
  */
 struct engine {
 	struct medium *medium;
 	struct super super;
 	struct super durable;
+	bool is_whole;
 	bool is_marked;
 	struct engine_options options;
 	const char *reason;
+	_Atomic int phase;
+	pthread_mutex_t phase_lock;
+	bool has_rooms;
 	struct map map;
 	struct log log;
 	struct codec *codecs;
@@ -87,6 +113,8 @@ struct engine {
 	pthread_t thread;
 	bool has_thread;
 	bool is_stopping;
+	bool is_paused;
+	bool is_busy;
 	unsigned int n_waiting;
 	bool is_full;
 	uint64_t n_cleaned;
@@ -142,27 +170,64 @@ int engine_read_super(struct medium *medium, struct super *super,
 		      bool *is_whole, const char **reason);
 
 /**
- * engine_open - get a volume to work
+ * engine_prepare - find out what a volume is, and take the memory for it
  * @engine: filled in; reason on failure
- * @medium: has to stay
+ * @medium: has to stay; somebody else may still write to it
  * @options: copied
  *
- * Replays the log. Unless read-only, a new session of it is durable on return.
+ * Only reads. The superblock tells what never changes while it is in use.
  *
  * Return: 0 or -errno; on failure nothing is left behind.
  */
+int engine_prepare(struct engine *engine, struct medium *medium,
+		   const struct engine_options *options);
+
+/**
+ * engine_start - get a volume to work
+ * @engine: prepared; reason on failure
+ * @may_write: the medium is ours alone. Otherwise nobody writes to it either,
+ *	but somebody else may go on with it if we do not: it is only read until
+ *	the first request that writes, which shows that it is ours
+ *
+ * Replays the log. With @may_write, unless read-only, a new session of it is
+ * durable on return.
+ *
+ * Return: 0 or -errno; engine_abandon() is up to the caller.
+ */
+int engine_start(struct engine *engine, bool may_write);
+
+/** engine_open - prepare, and start with a medium that is ours alone; on
+ * failure nothing is left behind. */
 int engine_open(struct engine *engine, struct medium *medium,
 		const struct engine_options *options);
 
 /**
+ * engine_rest - let somebody else read the medium
+ * @engine: started; no request is under way
+ *
+ * Makes a checkpoint, so that there is nothing to replay. From its return on
+ * nothing is written, not by the background either, before the next request
+ * that writes.
+ *
+ * Return: 0 or -errno: not all that was acknowledged is durable.
+ */
+int engine_rest(struct engine *engine);
+
+/**
  * engine_close - write all, make a last checkpoint, and give everything back
- * @engine: nobody uses it
+ * @engine: started; nobody uses it
  *
  * Return: 0 or -errno: not all that was written is durable.
  */
 int engine_close(struct engine *engine);
 
-/** engine_abandon - give everything back, but write nothing; for tests. */
+/**
+ * engine_abandon - give everything back, but write nothing
+ * @engine: prepared or more; nobody uses it
+ *
+ * For a volume that somebody else uses by now, or has left to us in vain. What
+ * was acknowledged is on the medium all the same.
+ */
 void engine_abandon(struct engine *engine);
 
 /*

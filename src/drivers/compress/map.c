@@ -66,7 +66,7 @@ int map_open(struct map *map, const struct super *super, struct medium *medium,
 {
 	int error;
 
-	*map = (struct map){ .super = super, .applied = super->position };
+	*map = (struct map){ .super = super };
 	error = map_make_cache(map, cache, n_users);
 	if (error == 0)
 		error = space_open(&map->space, super);
@@ -77,8 +77,6 @@ int map_open(struct map *map, const struct super *super, struct medium *medium,
 		map_free_cache(map);
 		return error;
 	}
-	map->n_mapped = super->n_mapped;
-	map->n_zero = super->n_zero;
 	pthread_mutex_init(&map->lock, NULL);
 	pthread_cond_init(&map->changed, NULL);
 	pthread_cond_init(&map->wake, NULL);
@@ -100,6 +98,9 @@ int map_load(struct map *map)
 	struct page *page = &map->pages[0];
 	int error = tree_load(&map->tree, map->super->root, NULL);
 
+	map->applied = map->super->position;
+	map->n_mapped = map->super->n_mapped;
+	map->n_zero = map->super->n_zero;
 	for (uint64_t i = 0; error == 0 && i < n_segment_pages(map->super);
 	     i++) {
 		error = tree_read(&map->tree, 0, i, map->tree.levels[0].refs[i],

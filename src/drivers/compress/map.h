@@ -113,7 +113,7 @@ void map_close(struct map *map);
 
 /**
  * map_load - read what is not demand-loaded, the segments for instance
- * @map: empty
+ * @map: empty; the superblock is that of the last checkpoint
  *
  * Return: 0, -EIO (damaged), or another -errno.
  */

@@ -136,14 +136,16 @@ static void replay_apply(struct engine *engine, struct position *at)
 	engine->n_replayed++;
 }
 
-static int replay_batch(struct engine *engine, struct position *at)
+static int replay_batch(struct engine *engine, struct position *at,
+			bool may_write)
 {
 	uint32_t n;
 	int error = replay_pin(engine, &n);
 
-	if (error == -EAGAIN && !engine->options.is_read_only) {
-		/* the log up to here is as good as any place */
+	if (error != 0)
 		replay_unpin(engine, n);
+	if (error == -EAGAIN && may_write) {
+		/* the log up to here is as good as any place */
 		error = checkpoint_make(engine, 0);
 		if (error == 0)
 			error = replay_pin(engine, &n);
@@ -153,7 +155,7 @@ static int replay_batch(struct engine *engine, struct position *at)
 	return error;
 }
 
-int recover_replay(struct engine *engine)
+int recover_replay(struct engine *engine, bool may_write)
 {
 	struct position at = engine->super.position;
 	int error;
@@ -164,9 +166,39 @@ int recover_replay(struct engine *engine)
 	do {
 		error = replay_find(engine, &at);
 		if (error == 0)
-			error = replay_batch(engine, &at);
+			error = replay_batch(engine, &at, may_write);
 	} while (error == 0);
 	return error == -ENOENT ? 0 : error;
+}
+
+/*
+ * It may be in a page cache only, if somebody was killed, and in one of the
+ * superblocks.
+ */
+int recover_settle(struct engine *engine)
+{
+	struct medium *medium = engine->medium;
+	int error = medium->sync(medium);
+
+	if (error == 0 && !engine->is_whole)
+		error = checkpoint_write_super(medium, &engine->super);
+	engine->is_whole = error == 0;
+	return error;
+}
+
+/* The segments of the new session: both, or none. */
+static bool recover_take(struct engine *engine, struct position *at)
+{
+	struct map *map = &engine->map;
+
+	if (!log_take_segment(&engine->log, &at->segment, 0))
+		return false;
+	if (log_take_segment(&engine->log, &at->next, 0))
+		return true;
+	pthread_mutex_lock(&map->lock);
+	space_give(&map->space, at->segment);
+	pthread_mutex_unlock(&map->lock);
+	return false;
 }
 
 int recover_begin(struct engine *engine)
@@ -174,16 +206,13 @@ int recover_begin(struct engine *engine)
 	struct map *map = &engine->map;
 	struct position at = map->applied;
 
-	pthread_mutex_lock(&map->lock);
-	space_end(&map->space, at.segment);
-	pthread_mutex_unlock(&map->lock);
-	if (!log_take_segment(&engine->log, &at.segment, 0) ||
-	    !log_take_segment(&engine->log, &at.next, 0))
+	if (!recover_take(engine, &at))
 		return -ENOSPC;
 	at.session++;
 	at.sequence += SEQUENCE_STEP;
 	at.off = 0;
 	pthread_mutex_lock(&map->lock);
+	space_end(&map->space, map->applied.segment);
 	map->applied = at;
 	pthread_mutex_unlock(&map->lock);
 	log_start(&engine->log, &at);

@@ -33,20 +33,40 @@ int checkpoint_write_last(struct medium *medium, const struct super *super);
 void checkpoint_mark(struct engine *engine);
 
 /**
- * recover_replay - bring the map to the end of the log
- * @engine: map loaded
+ * recover_settle - make durable what was read, before anything is written
+ * @engine: superblock read
  *
  * Return: 0 or -errno.
  */
-int recover_replay(struct engine *engine);
+int recover_settle(struct engine *engine);
+
+/**
+ * recover_replay - bring the map to the end of the log
+ * @engine: map loaded
+ * @may_write: a checkpoint may be made where the cache is too small for all
+ *
+ * Return: 0, -EAGAIN (it is too small), or another -errno.
+ */
+int recover_replay(struct engine *engine, bool may_write);
 
 /**
  * recover_begin - begin a new session, and make that durable
- * @engine: replayed
+ * @engine: replayed, settled
+ *
+ * Return: 0, -ENOSPC (nothing was changed), or another -errno: the log's error
+ * from then on.
+ */
+int recover_begin(struct engine *engine);
+
+/**
+ * engine_ready - see to it that the volume can be written to
+ * @engine: started, not read-only
+ *
+ * By all that writes, before it does: the background works from then on.
  *
  * Return: 0, -ENOSPC, or another -errno.
  */
-int recover_begin(struct engine *engine);
+int engine_ready(struct engine *engine);
 
 /**
  * clean_segment - move what is live in a segment elsewhere
@@ -58,8 +78,8 @@ int recover_begin(struct engine *engine);
 int clean_segment(struct engine *engine, uint32_t segment);
 
 /**
- * background_start - start the thread, unless is_manual
- * @engine: opened
+ * background_start - start the thread, unless is_manual; it is paused
+ * @engine: loaded
  *
  * Return: 0 or -errno.
  */
@@ -67,6 +87,12 @@ int background_start(struct engine *engine);
 
 /** background_stop - end the thread. */
 void background_stop(struct engine *engine);
+
+/** background_pause - let it end what it does, and do nothing more. */
+void background_pause(struct engine *engine);
+
+/** background_resume - undo background_pause(). */
+void background_resume(struct engine *engine);
 
 /**
  * background_wait - let there be a right, and free segments
