@@ -40,6 +40,9 @@ static int engine_make_buffers(struct engine *engine)
 	size_t n_copies = engine->map.n_rights;
 	size_t n_table = n_segment_pages(&engine->super);
 
+	/* there are no more pages that could be dirty */
+	if (n_copies > n_leaves(&engine->super))
+		n_copies = n_leaves(&engine->super);
 	engine->copies = calloc(n_copies, sizeof(*engine->copies));
 	engine->indices = calloc(n_copies, sizeof(*engine->indices));
 	engine->table = calloc(n_table, sizeof(*engine->table));
