@@ -5,7 +5,7 @@
 #   make           build/bdus, build/lib/libbdus.a, build/lib/musl/libbdus.a, and
 #                  build/kmod/RELEASE/kbdus.ko for each kernel whose headers are
 #                  installed
-#   make fuzz      build/fuzz/luks1, luks2; fuzz/run runs them
+#   make fuzz      build/fuzz/luks1, luks2, compress; fuzz/run runs them
 #   make setup     install what a fresh Debian 12 machine lacks (as root)
 #   make install   binary, links, man pages, completion, libbdus, module source
 #                  (DKMS)
@@ -240,12 +240,25 @@ fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out src/msg.c,$(luks)) \
 	fuzz/header.c fuzz/tree.c fuzz/msg.c) \
 	$(json:%=build/fuzz/jansson/src/%.o)
 
-fuzz: build/fuzz/luks1 build/fuzz/luks2
+# The engine of compressed volumes, but for its checksums: see fuzz/volume.c.
+compress_fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o, \
+	$(filter-out %/crc.c,$(compress)) fuzz/blocks.c fuzz/volume.c)
 
-build/fuzz/%: build/fuzz/obj/fuzz/%.o $(fuzz_with)
+fuzz: build/fuzz/luks1 build/fuzz/luks2 build/fuzz/compress
+
+# Inputs hold whole structures: their comparisons tell nothing new, but slow down.
+build/fuzz/obj/src/drivers/compress/%.o: \
+	fuzz_flags += -include fuzz/blocks.h
+build/fuzz/obj/src/drivers/compress/%.o build/fuzz/obj/fuzz/volume.o: \
+	fuzz_flags += -fno-sanitize-coverage=trace-cmp
+
+build/fuzz/luks1 build/fuzz/luks2: $(fuzz_with)
+build/fuzz/compress: $(compress_fuzz_with)
+
+build/fuzz/%: build/fuzz/obj/fuzz/%.o
 	$(call say,LINK)
 	$(Q)clang -fsanitize=fuzzer,address,undefined -o $@ $^ \
-		build/deps/lib/libcrypto.a
+		build/deps/lib/libcrypto.a build/deps/lib/libzstd.a
 
 build/fuzz/obj/%.o: %.c Makefile build/deps/stamp
 	@mkdir -p $(@D)
@@ -266,7 +279,7 @@ $(json:%=build/fuzz/jansson/src/%.o): build/fuzz/jansson/src/%.o: \
 		-DHAVE_ENDIAN_H -DHAVE_ATOMIC_BUILTINS \
 		-fno-sanitize-coverage=trace-cmp -c -o $@ $(@:.o=.c)
 
--include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/src/drivers/encrypt/*.d)
+-include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/src/drivers/*/*.d)
 
 tests: all $(units) $(helpers) $(api)
 
