@@ -65,7 +65,7 @@ static void engine_free_buffers(struct engine *engine)
 	free(engine->codecs);
 }
 
-static int engine_make_rooms(struct engine *engine)
+int engine_make_rooms(struct engine *engine)
 {
 	int error = map_open(&engine->map, &engine->super, engine->medium,
 			     engine->options.map_cache,
@@ -97,7 +97,7 @@ out_close_map:
 	return error;
 }
 
-static void engine_free_rooms(struct engine *engine)
+void engine_free_rooms(struct engine *engine)
 {
 	pthread_mutex_destroy(&engine->checkpoint_lock);
 	engine_free_buffers(engine);
@@ -122,6 +122,20 @@ static int engine_settle(struct engine *engine, bool is_whole)
 	return error;
 }
 
+/* May it be used as the options want it? */
+static int engine_admits(struct engine *engine)
+{
+	const struct super *super = &engine->super;
+
+	if (engine->options.is_read_only)
+		return 0;
+	engine->reason = "has a feature unknown here, but can be read";
+	if (super->ro_compat & ~RO_COMPAT_KNOWN)
+		return -ENOTSUP;
+	engine->reason = "what is on it may be old, so it can only be read";
+	return super->flags & SUPER_MAY_BE_STALE ? -EROFS : 0;
+}
+
 static int engine_load(struct engine *engine, bool is_whole)
 {
 	int error;
@@ -136,6 +150,8 @@ static int engine_load(struct engine *engine, bool is_whole)
 		return error;
 	engine->reason = "its log cannot be replayed";
 	error = recover_replay(engine);
+	if (error == -EBADMSG)
+		engine->reason = "its log is damaged";
 	if (error != 0 || engine->options.is_read_only)
 		return error;
 	engine->reason = "cannot begin to write";
@@ -172,6 +188,8 @@ int engine_open(struct engine *engine, struct medium *medium,
 		engine->options.checkpoint_bytes = CHECKPOINT_BYTES;
 	error = engine_read_super(medium, &engine->super, &is_whole,
 				  &engine->reason);
+	if (error == 0)
+		error = engine_admits(engine);
 	if (error != 0)
 		return error;
 	engine->durable = engine->super;

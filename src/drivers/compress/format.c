@@ -114,7 +114,7 @@ static const char *super_state_wrong(const struct super *super)
 	    position->off > super->segment_size ||
 	    position->off % BLOCK_SIZE != 0)
 		return "its place in the log is impossible";
-	if (super->level < 1 || super->level > LEVEL_MAX)
+	if (super->level < 0 || super->level > LEVEL_MAX)
 		return "its level is impossible";
 	if (super->root.flags & ~(PAGE_PRESENT | PAGE_SLOT))
 		return "the root of its map is impossible";

@@ -35,7 +35,7 @@
 #define MEDIUM_SIZE_MAX (1ULL << 46)
 #define LOGICAL_SIZE_MAX (1ULL << 52)
 #define SUPER_SIZE 512U
-/* Of zstd. */
+/* Of zstd; 0: its default. */
 #define LEVEL_MAX 22
 /* Where superblock @slot (0, 1) is. */
 #define SUPER_OFF(slot) ((uint64_t)(slot)*BLOCK_SIZE)

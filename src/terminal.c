@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encrypt/terminal - questions to the person at the terminal.
+ * terminal - questions to the person at the terminal.
  *
  * While a question stands, the signals that end or stop the process are read
  * from a descriptor beside the terminal, so that echo is back before they do.

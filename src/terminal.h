@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encrypt/terminal.h - questions to the person at the terminal.
+ * terminal.h - questions to the person at the terminal.
  */
-#ifndef BDUS_ENCRYPT_TERMINAL_H
-#define BDUS_ENCRYPT_TERMINAL_H
+#ifndef BDUS_TERMINAL_H
+#define BDUS_TERMINAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,4 +40,4 @@ int terminal_ask(const char *prompt, bool has_echo, void *answer, size_t size,
  */
 int terminal_confirm(const char *warning);
 
-#endif /* BDUS_ENCRYPT_TERMINAL_H */
+#endif /* BDUS_TERMINAL_H */

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tail - the end of the log: was it cut off by a crash, or is it damaged?
+ *
+ * A batch tells up to which one all were durable when it was written. So if
+ * there is a later one that says so of the one that is missing, that one was
+ * there. A crash cannot leave this: what was written without a sync may be
+ * missing, but nothing written later knows it as durable.
+ */
+#include "rooms.h"
+#include "scan.h"
+
+/* A search for the batch that proves it. */
+struct tail {
+	struct engine *engine;
+	const struct position *at;
+	bool is_thorough;
+	struct position *next;
+};
+
+/* The very batch that is missing, which nothing led to, is as good. */
+static bool tail_proves(const struct tail *tail, const struct batch_head *head)
+{
+	const struct position *at = tail->at;
+
+	if (head->session != at->session || head->sequence < at->sequence)
+		return false;
+	if (tail->is_thorough && head->batch == at->batch)
+		return head->prev_crc == at->prev_crc;
+	return head->batch > at->batch && head->durable > at->batch;
+}
+
+/* Look at a segment that was read. */
+static bool tail_look(const struct tail *tail, uint32_t segment, uint32_t from)
+{
+	const struct batch_head *head;
+
+	for (; (head = scan_batch(tail->engine, &from)) != NULL;
+	     from += head->len) {
+		if (!tail_proves(tail, head))
+			continue;
+		tail->next->session = head->session;
+		tail->next->batch = head->batch;
+		tail->next->sequence = head->sequence;
+		tail->next->segment = segment;
+		tail->next->off = from;
+		tail->next->prev_crc = head->prev_crc;
+		return true;
+	}
+	return false;
+}
+
+/* From segment to segment, as long as their heads follow each other. */
+static bool tail_follow(const struct tail *tail, uint32_t segment)
+{
+	uint64_t batch = 0;
+
+	for (;;) {
+		const struct segment_head *head;
+
+		scan_read(tail->engine, segment);
+		head = scan_head(tail->engine, segment);
+		if (head != NULL && head->session != tail->at->session)
+			head = NULL;
+		tail->next->next = head != NULL ? head->next : segment;
+		if (tail_look(tail, segment, BLOCK_SIZE))
+			return true;
+		if (head == NULL || head->batch <= batch)
+			return false;
+		batch = head->batch;
+		segment = head->next;
+	}
+}
+
+/* Of all segments the one that the log went on with. */
+static bool tail_find_segment(const struct tail *tail, uint32_t *segment)
+{
+	struct engine *engine = tail->engine;
+	const struct segment_head *head = (const void *)engine->segment_buf;
+	struct medium *medium = engine->medium;
+	uint64_t least = UINT64_MAX;
+
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		if (medium->read(medium, engine->segment_buf, BLOCK_SIZE,
+				 segment_off(&engine->super, i)) != 0 ||
+		    !segment_head_is_valid(head, &engine->super, i) ||
+		    head->session != tail->at->session ||
+		    head->batch < tail->at->batch || head->batch >= least)
+			continue;
+		least = head->batch;
+		*segment = i;
+	}
+	return least != UINT64_MAX;
+}
+
+bool tail_find(struct engine *engine, const struct position *at,
+	       bool is_thorough, struct position *next)
+{
+	struct tail tail = { engine, at, is_thorough, next };
+	uint32_t segment;
+
+	next->next = at->next;
+	scan_read(engine, at->segment);
+	if (tail_look(&tail, at->segment,
+		      at->off > BLOCK_SIZE ? at->off : BLOCK_SIZE) ||
+	    tail_follow(&tail, at->next))
+		return true;
+	return is_thorough && tail_find_segment(&tail, &segment) &&
+	       tail_follow(&tail, segment);
+}
