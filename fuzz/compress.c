@@ -23,7 +23,7 @@ static void look(struct volume *volume)
 					  .map_cache = 1,
 					  .is_read_only = true };
 	struct engine engine;
-	struct check check;
+	struct check check = { 0 };
 
 	/* without it a write is a crash */
 	volume->medium.write = NULL;
@@ -31,6 +31,7 @@ static void look(struct volume *volume)
 		return;
 	volume_read(&engine);
 	check_volume(&engine, true, &check);
+	ranges_free(&check.lost);
 	engine_close(&engine);
 }
 

@@ -375,6 +375,8 @@ static int engine_put(struct engine *engine, struct record *record,
 			if (error != 0)
 				map_unpin(&engine->map, record->lba);
 		}
+		if (error == 0 && engine->n_in_vain != 0)
+			engine->n_in_vain = 0;
 		if (error != -EAGAIN)
 			return error;
 		error = background_wait(engine, limit > SEGMENTS_FOR_OPEN ?

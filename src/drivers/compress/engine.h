@@ -62,6 +62,7 @@ struct engine_options {
  * @is_stopping: the thread is to end; with the map's lock
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
+ * @n_in_vain: segments that were cleaned since something was written
  * @n_cleaned: segments
  * @n_moved_bytes: records that were copied
  * @n_checkpoints: since it was opened
@@ -89,6 +90,7 @@ struct engine {
 	bool is_stopping;
 	unsigned int n_waiting;
 	bool is_full;
+	_Atomic uint32_t n_in_vain;
 	uint64_t n_cleaned;
 	uint64_t n_moved_bytes;
 	uint64_t n_checkpoints;
