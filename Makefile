@@ -5,7 +5,8 @@
 #   make           build/bdus, build/lib/libbdus.a, build/lib/musl/libbdus.a, and
 #                  build/kmod/RELEASE/kbdus.ko for each kernel whose headers are
 #                  installed
-#   make fuzz      build/fuzz/luks1, luks2, compress; fuzz/run runs them
+#   make fuzz      build/fuzz/luks1, luks2, compress, compress-repair; fuzz/run
+#                  runs them
 #   make setup     install what a fresh Debian 12 machine lacks (as root)
 #   make install   binary, links, man pages, completion, libbdus, module source
 #                  (DKMS)
@@ -245,7 +246,7 @@ fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out src/msg.c,$(luks)) \
 compress_fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o, \
 	$(filter-out %/crc.c,$(compress)) fuzz/blocks.c fuzz/volume.c)
 
-fuzz: build/fuzz/luks1 build/fuzz/luks2 build/fuzz/compress
+fuzz: $(addprefix build/fuzz/,luks1 luks2 compress compress-repair)
 
 # Inputs hold whole structures: their comparisons tell nothing new, but slow down.
 build/fuzz/obj/src/drivers/compress/%.o: \
@@ -254,7 +255,7 @@ build/fuzz/obj/src/drivers/compress/%.o build/fuzz/obj/fuzz/volume.o: \
 	fuzz_flags += -fno-sanitize-coverage=trace-cmp
 
 build/fuzz/luks1 build/fuzz/luks2: $(fuzz_with)
-build/fuzz/compress: $(compress_fuzz_with)
+build/fuzz/compress build/fuzz/compress-repair: $(compress_fuzz_with)
 
 build/fuzz/%: build/fuzz/obj/fuzz/%.o
 	$(call say,LINK)

@@ -425,11 +425,14 @@ static int survey_lose(struct repair *repair, uint64_t index,
 	return 0;
 }
 
-static void survey_count(struct repair *repair, const struct page *page)
+static void survey_count(struct repair *repair, const struct page *page,
+			 uint64_t index)
 {
 	struct map *map = &repair->engine.map;
+	uint64_t left =
+		repair->engine.super.size / BLOCK_SIZE - index * PAGE_ENTRIES;
 
-	for (uint32_t i = 0; i < PAGE_ENTRIES; i++) {
+	for (uint32_t i = 0; i < PAGE_ENTRIES && i < left; i++) {
 		uint64_t entry = page->entries[i], segment;
 
 		map->n_zero += entry_state(entry) == BLOCK_ZERO;
@@ -466,7 +469,7 @@ static int survey_leaf_page(struct repair *repair, uint64_t index,
 	is_good = tree_read(tree, 0, number, ref, &page) == 0 &&
 		  survey_is_sane(super, &page);
 	if (is_good && trust == TRUST_SURE) {
-		survey_count(repair, &page);
+		survey_count(repair, &page, index);
 		return 0;
 	}
 	has_raw = trust != TRUST_NONE &&

@@ -10,48 +10,67 @@
 #include "rooms.h"
 #include "scan.h"
 
-/* A search for the batch that proves it. */
+/* A search for a batch that proves it, and the first one that is there. */
 struct tail {
 	struct engine *engine;
 	const struct position *at;
-	bool is_thorough;
+	bool has_first;
 	struct position *next;
 };
 
-/* The very batch that is missing, which nothing led to, is as good. */
 static bool tail_proves(const struct tail *tail, const struct batch_head *head)
 {
-	const struct position *at = tail->at;
-
-	if (head->session != at->session || head->sequence < at->sequence)
-		return false;
-	if (tail->is_thorough && head->batch == at->batch)
-		return head->prev_crc == at->prev_crc;
-	return head->batch > at->batch && head->durable > at->batch;
+	return head->session == tail->at->session &&
+	       head->batch > tail->at->batch &&
+	       head->durable > tail->at->batch &&
+	       head->sequence >= tail->at->sequence;
 }
 
-/* Look at a segment that was read. */
-static bool tail_look(const struct tail *tail, uint32_t segment, uint32_t from)
+/* The very batch that is missing: it is there, but nothing led to it. */
+static bool tail_continues(const struct tail *tail,
+			   const struct batch_head *head)
+{
+	return head->session == tail->at->session &&
+	       head->batch == tail->at->batch &&
+	       head->sequence == tail->at->sequence &&
+	       head->prev_crc == tail->at->prev_crc;
+}
+
+static void tail_note(struct tail *tail, const struct batch_head *head,
+		      uint32_t segment, uint32_t off, uint32_t then)
+{
+	if (tail->has_first)
+		return;
+	tail->has_first = true;
+	*tail->next = (struct position){ .session = head->session,
+					 .batch = head->batch,
+					 .sequence = head->sequence,
+					 .segment = segment,
+					 .off = off,
+					 .next = then,
+					 .prev_crc = head->prev_crc };
+}
+
+/* Look at a segment that was read, and that @then follows. */
+static bool tail_look(struct tail *tail, uint32_t segment, uint32_t from,
+		      uint32_t then)
 {
 	const struct batch_head *head;
 
 	for (; (head = scan_batch(tail->engine, &from)) != NULL;
 	     from += head->len) {
-		if (!tail_proves(tail, head))
-			continue;
-		tail->next->session = head->session;
-		tail->next->batch = head->batch;
-		tail->next->sequence = head->sequence;
-		tail->next->segment = segment;
-		tail->next->off = from;
-		tail->next->prev_crc = head->prev_crc;
-		return true;
+		bool is_proof = tail_proves(tail, head);
+
+		if (is_proof || tail_continues(tail, head))
+			tail_note(tail, head, segment, from, then);
+		if (is_proof)
+			return true;
 	}
 	return false;
 }
 
 /* From segment to segment, as long as their heads follow each other. */
-static bool tail_follow(const struct tail *tail, uint32_t segment)
+static bool tail_follow(struct tail *tail, uint32_t segment)
 {
 	uint64_t batch = 0;
 
@@ -62,8 +81,8 @@ static bool tail_follow(const struct tail *tail, uint32_t segment)
 		head = scan_head(tail->engine, segment);
 		if (head != NULL && head->session != tail->at->session)
 			head = NULL;
-		tail->next->next = head != NULL ? head->next : segment;
-		if (tail_look(tail, segment, BLOCK_SIZE))
+		if (tail_look(tail, segment, BLOCK_SIZE,
+			      head != NULL ? head->next : segment))
 			return true;
 		if (head == NULL || head->batch <= batch)
 			return false;
@@ -96,13 +115,12 @@ static bool tail_find_segment(const struct tail *tail, uint32_t *segment)
 bool tail_find(struct engine *engine, const struct position *at,
 	       bool is_thorough, struct position *next)
 {
-	struct tail tail = { engine, at, is_thorough, next };
+	struct tail tail = { .engine = engine, .at = at, .next = next };
 	uint32_t segment;
 
-	next->next = at->next;
 	scan_read(engine, at->segment);
 	if (tail_look(&tail, at->segment,
-		      at->off > BLOCK_SIZE ? at->off : BLOCK_SIZE) ||
+		      at->off > BLOCK_SIZE ? at->off : BLOCK_SIZE, at->next) ||
 	    tail_follow(&tail, at->next))
 		return true;
 	return is_thorough && tail_find_segment(&tail, &segment) &&
