@@ -5,7 +5,8 @@
 #   make           build/bdus, build/lib/libbdus.a, build/lib/musl/libbdus.a, and
 #                  build/kmod/RELEASE/kbdus.ko for each kernel whose headers are
 #                  installed
-#   make fuzz      build/fuzz/luks1, luks2; fuzz/run runs them
+#   make fuzz      build/fuzz/luks1, luks2, compress, compress-repair; fuzz/run
+#                  runs them
 #   make setup     install what a fresh Debian 12 machine lacks (as root)
 #   make install   binary, links, man pages, completion, libbdus, module source
 #                  (DKMS)
@@ -186,16 +187,17 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 # Engine of compressed volumes; it needs nothing of the runtime.
-compress := $(filter-out %/actions.c %/compress.c %/file.c, \
+compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
 	$(wildcard src/drivers/compress/*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-compress_with := $(compress) build/deps/lib/libzstd.a
 test-compress-crash_with := $(test-compress_with)
+test-compress-damage_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
-	src/privilege.c src/backing.c src/report.c \
+	src/privilege.c src/backing.c src/progress.c src/report.c src/terminal.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
 	build/deps/lib/libzstd.a
 
@@ -240,12 +242,25 @@ fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out src/msg.c,$(luks)) \
 	fuzz/header.c fuzz/tree.c fuzz/msg.c) \
 	$(json:%=build/fuzz/jansson/src/%.o)
 
-fuzz: build/fuzz/luks1 build/fuzz/luks2
+# The engine of compressed volumes, but for its checksums: see fuzz/volume.c.
+compress_fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o, \
+	$(filter-out %/crc.c,$(compress)) fuzz/blocks.c fuzz/volume.c)
 
-build/fuzz/%: build/fuzz/obj/fuzz/%.o $(fuzz_with)
+fuzz: $(addprefix build/fuzz/,luks1 luks2 compress compress-repair)
+
+# Inputs hold whole structures: their comparisons tell nothing new, but slow down.
+build/fuzz/obj/src/drivers/compress/%.o: \
+	fuzz_flags += -include fuzz/blocks.h
+build/fuzz/obj/src/drivers/compress/%.o build/fuzz/obj/fuzz/volume.o: \
+	fuzz_flags += -fno-sanitize-coverage=trace-cmp
+
+build/fuzz/luks1 build/fuzz/luks2: $(fuzz_with)
+build/fuzz/compress build/fuzz/compress-repair: $(compress_fuzz_with)
+
+build/fuzz/%: build/fuzz/obj/fuzz/%.o
 	$(call say,LINK)
 	$(Q)clang -fsanitize=fuzzer,address,undefined -o $@ $^ \
-		build/deps/lib/libcrypto.a
+		build/deps/lib/libcrypto.a build/deps/lib/libzstd.a
 
 build/fuzz/obj/%.o: %.c Makefile build/deps/stamp
 	@mkdir -p $(@D)
@@ -266,7 +281,7 @@ $(json:%=build/fuzz/jansson/src/%.o): build/fuzz/jansson/src/%.o: \
 		-DHAVE_ENDIAN_H -DHAVE_ATOMIC_BUILTINS \
 		-fno-sanitize-coverage=trace-cmp -c -o $@ $(@:.o=.c)
 
--include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/src/drivers/encrypt/*.d)
+-include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/src/drivers/*/*.d)
 
 tests: all $(units) $(helpers) $(api)
 

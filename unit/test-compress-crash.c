@@ -405,7 +405,7 @@ static bool state_matches(const struct state *state, struct engine *engine)
 
 static bool state_checks(const struct state *state, struct engine *engine)
 {
-	struct check check;
+	struct check check = { 0 };
 
 	if (check_volume(engine, false, &check) == 0 && check_is_clean(&check))
 		return true;

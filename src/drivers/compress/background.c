@@ -14,13 +14,17 @@
 
 enum work { WORK_NONE, WORK_CHECKPOINT, WORK_CLEAN, WORK_FULL };
 
-/* Is it worth it to copy what is live in that segment? */
+/*
+ * Is it worth it to copy what is live in that segment? Not if each was copied
+ * once, and nobody could write: all there is to be gained is gained.
+ */
 static bool background_gains(const struct engine *engine, uint32_t segment)
 {
 	uint32_t size = engine->super.segment_size;
 
 	return engine->map.space.segments[segment].use.live_bytes <=
-	       size - size / 16;
+		       size - size / 16 &&
+	       engine->n_in_vain <= engine->super.n_segments;
 }
 
 /* As many segments are emptied before a checkpoint makes them free. */
@@ -107,6 +111,7 @@ static int background_step(struct engine *engine)
 	case WORK_CHECKPOINT:
 		return checkpoint_make(engine, 0);
 	case WORK_CLEAN:
+		engine->n_in_vain++;
 		return background_cleaned(engine, victim,
 					  clean_segment(engine, victim));
 	case WORK_FULL:

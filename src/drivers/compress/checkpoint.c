@@ -147,6 +147,7 @@ static uint32_t checkpoint_freeze(struct engine *engine)
 	engine->super.position = map->applied;
 	engine->super.n_mapped = map->n_mapped;
 	engine->super.n_zero = map->n_zero;
+	engine->super.n_bad = map->n_bad;
 	space_freeze(&map->space);
 	n = map_freeze(map, engine->copies, engine->indices);
 	for (uint64_t i = 0; i < n_segment_pages(&engine->super); i++) {

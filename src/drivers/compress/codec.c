@@ -18,9 +18,24 @@ static size_t aligned(size_t size)
 	return (size + 63) & ~(size_t)63;
 }
 
+/* Of a context that packs no more than a record: most for any length of it. */
+static size_t codec_compressor_size(int level)
+{
+	size_t most = 0;
+
+	for (size_t len = BLOCK_SIZE; len <= PLAIN_MAX; len += BLOCK_SIZE) {
+		size_t size = ZSTD_estimateCCtxSize_usingCParams(
+			ZSTD_getCParams(level, len, 0));
+
+		if (size > most)
+			most = size;
+	}
+	return most;
+}
+
 int codec_open(struct codec *codec, int level)
 {
-	size_t c = aligned(ZSTD_estimateCCtxSize(level));
+	size_t c = aligned(codec_compressor_size(level));
 	size_t d = aligned(ZSTD_estimateDCtxSize());
 	unsigned char *memory =
 		aligned_alloc(64, c + d + RECORD_ROOM + PLAIN_MAX);

@@ -54,7 +54,11 @@ static int compress_failed(const struct compress *compress, const char *path,
 	if (error == -ENOENT)
 		msg_hint("\"bdus compress format\" makes a volume");
 	else if (error == -EIO || error == -EBADMSG)
-		msg_hint("\"bdus compress check\" tells what is wrong");
+		msg_hint("\"bdus compress check\" tells what is wrong, "
+			 "\"bdus compress repair\" repairs it");
+	else if (error == -EROFS)
+		msg_hint("--read-only makes a disk of it; \"bdus compress "
+			 "repair --accept-stale\" takes it as it is");
 	return EXIT_FAILED;
 }
 
@@ -242,6 +246,7 @@ static const struct applet *const compress_actions[] = {
 	&compress_action_format,
 	&compress_action_info,
 	&compress_action_check,
+	&compress_action_repair,
 	NULL,
 };
 

@@ -40,6 +40,9 @@ static int engine_make_buffers(struct engine *engine)
 	size_t n_copies = engine->map.n_rights;
 	size_t n_table = n_segment_pages(&engine->super);
 
+	/* there are no more pages that could be dirty */
+	if (n_copies > n_leaves(&engine->super))
+		n_copies = n_leaves(&engine->super);
 	engine->copies = calloc(n_copies, sizeof(*engine->copies));
 	engine->indices = calloc(n_copies, sizeof(*engine->indices));
 	engine->table = calloc(n_table, sizeof(*engine->table));
@@ -63,7 +66,7 @@ static void engine_free_buffers(struct engine *engine)
 	engine->codecs = NULL;
 }
 
-static int engine_make_rooms(struct engine *engine)
+int engine_make_rooms(struct engine *engine)
 {
 	int error = map_open(&engine->map, &engine->super, engine->medium,
 			     engine->options.map_cache,
@@ -96,7 +99,7 @@ out_close_map:
 	return error;
 }
 
-static void engine_free_rooms(struct engine *engine)
+void engine_free_rooms(struct engine *engine)
 {
 	if (!engine->has_rooms)
 		return;
@@ -105,6 +108,20 @@ static void engine_free_rooms(struct engine *engine)
 	engine_free_buffers(engine);
 	log_close(&engine->log);
 	map_close(&engine->map);
+}
+
+/* May it be used as the options want it? */
+static int engine_admits(struct engine *engine)
+{
+	const struct super *super = &engine->super;
+
+	if (engine->options.is_read_only)
+		return 0;
+	engine->reason = "has a feature unknown here, but can be read";
+	if (super->ro_compat & ~RO_COMPAT_KNOWN)
+		return -ENOTSUP;
+	engine->reason = "what is on it may be old, so it can only be read";
+	return super->flags & SUPER_MAY_BE_STALE ? -EROFS : 0;
 }
 
 int engine_prepare(struct engine *engine, struct medium *medium,
@@ -119,6 +136,8 @@ int engine_prepare(struct engine *engine, struct medium *medium,
 		engine->options.checkpoint_bytes = CHECKPOINT_BYTES;
 	error = engine_read_super(medium, &engine->super, &engine->is_whole,
 				  &engine->reason);
+	if (error == 0)
+		error = engine_admits(engine);
 	if (error != 0)
 		return error;
 	engine->reason = "not enough memory";
@@ -155,8 +174,11 @@ static int engine_look(struct engine *engine)
 	engine->super = super;
 	engine->durable = super;
 	engine->n_replayed = 0;
+	error = engine_admits(engine);
+	if (error != 0 || engine->has_rooms)
+		return error;
 	engine->reason = "not enough memory";
-	return engine->has_rooms ? 0 : engine_make_rooms(engine);
+	return engine_make_rooms(engine);
 }
 
 static int engine_load(struct engine *engine, bool may_write)
@@ -175,7 +197,10 @@ static int engine_load(struct engine *engine, bool may_write)
 	if (error != 0)
 		return error;
 	engine->reason = "its log cannot be replayed";
-	return recover_replay(engine, may_write);
+	error = recover_replay(engine, may_write);
+	if (error == -EBADMSG)
+		engine->reason = "its log is damaged";
+	return error;
 }
 
 /* Without writing, all that the log changes has to fit into the cache. */
@@ -462,6 +487,8 @@ static int engine_put(struct engine *engine, struct record *record,
 			if (error != 0)
 				map_unpin(&engine->map, record->lba);
 		}
+		if (error == 0 && engine->n_in_vain != 0)
+			engine->n_in_vain = 0;
 		if (error != -EAGAIN)
 			return error;
 		error = background_wait(engine, limit > SEGMENTS_FOR_OPEN ?

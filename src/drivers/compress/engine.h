@@ -84,6 +84,7 @@ enum engine_phase {
  * @is_busy: the thread does something; likewise
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
+ * @n_in_vain: segments that were cleaned since something was written
  * @n_cleaned: segments
  * @n_moved_bytes: records that were copied
  * @n_checkpoints: since it was opened
@@ -117,6 +118,7 @@ struct engine {
 	bool is_busy;
 	unsigned int n_waiting;
 	bool is_full;
+	_Atomic uint32_t n_in_vain;
 	uint64_t n_cleaned;
 	uint64_t n_moved_bytes;
 	uint64_t n_checkpoints;

@@ -63,7 +63,8 @@ static const char *super_sizes_wrong(const struct super *super)
 	    super->record_blocks > RECORD_BLOCKS_MAX ||
 	    super->record_blocks * BLOCK_SIZE > super->segment_size / 8)
 		return "its record size is impossible";
-	if (super->medium_size > MEDIUM_SIZE_MAX ||
+	if (super->medium_size < LAYOUT_START ||
+	    super->medium_size > MEDIUM_SIZE_MAX ||
 	    super->medium_size % BLOCK_SIZE != 0)
 		return "the size of its medium is impossible";
 	if (super->n_segments < 4 || super->n_segments > INT32_MAX ||
@@ -113,6 +114,8 @@ static const char *super_state_wrong(const struct super *super)
 	    position->off > super->segment_size ||
 	    position->off % BLOCK_SIZE != 0)
 		return "its place in the log is impossible";
+	if (super->level < 0 || super->level > LEVEL_MAX)
+		return "its level is impossible";
 	if (super->root.flags & ~(PAGE_PRESENT | PAGE_SLOT))
 		return "the root of its map is impossible";
 	if (super->label[sizeof(super->label) - 1] != '\0')

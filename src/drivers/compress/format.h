@@ -35,6 +35,8 @@
 #define MEDIUM_SIZE_MAX (1ULL << 46)
 #define LOGICAL_SIZE_MAX (1ULL << 52)
 #define SUPER_SIZE 512U
+/* Of zstd; 0: its default. */
+#define LEVEL_MAX 22
 /* Where superblock @slot (0, 1) is. */
 #define SUPER_OFF(slot) ((uint64_t)(slot)*BLOCK_SIZE)
 #define LAYOUT_START (64U << 10)
@@ -110,6 +112,7 @@ struct position {
  * @position: where the log goes on
  * @n_mapped: blocks with data
  * @n_zero: blocks that are zero by a record
+ * @n_bad: blocks that are lost
  * @zero: nothing
  */
 struct super {
@@ -137,7 +140,8 @@ struct super {
 	struct position position;
 	uint64_t n_mapped;
 	uint64_t n_zero;
-	uint8_t zero[SUPER_SIZE - 256];
+	uint64_t n_bad;
+	uint8_t zero[SUPER_SIZE - 264];
 };
 
 _Static_assert(sizeof(struct super) == SUPER_SIZE, "no padding");
@@ -199,7 +203,8 @@ enum block_state {
 #define ENTRY_INDEX_SHIFT 52
 #define ENTRY_INDEX_ONE (1ULL << ENTRY_INDEX_SHIFT)
 #define ENTRY_ZERO ((uint64_t)BLOCK_ZERO << 62)
-#define ENTRY_BAD ((uint64_t)BLOCK_BAD << 62)
+/* Not what a flipped bit makes of another. */
+#define ENTRY_BAD UINT64_MAX
 
 static inline enum block_state entry_state(uint64_t entry)
 {

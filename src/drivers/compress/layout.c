@@ -156,13 +156,13 @@ int engine_format(struct medium *medium, const struct format_options *options,
 	return error;
 }
 
-static int layout_read(struct medium *medium, uint64_t off, struct super *super,
-		       const char **reason)
+int layout_read(struct medium *medium, uint64_t off, struct super *super,
+		const char **reason)
 {
 	int error;
 
 	*reason = "cannot be read";
-	if (medium->size < off + sizeof(*super)) {
+	if (off > medium->size || medium->size - off < sizeof(*super)) {
 		*reason = "is too small";
 		return -ENOENT;
 	}

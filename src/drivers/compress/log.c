@@ -17,13 +17,17 @@ uint32_t log_record_room(const struct super *super)
 int log_open(struct log *log, const struct super *super, struct medium *medium,
 	     struct map *map)
 {
+	/* a batch does not go beyond its segment */
+	uint32_t room = super->segment_size < BATCH_MAX ? super->segment_size :
+							  BATCH_MAX;
+
 	*log = (struct log){ .super = super,
 			     .medium = medium,
 			     .map = map,
 			     .is_read_only = true };
 	for (int i = 0; i < 2; i++) {
 		log->batches[i].buf =
-			aligned_alloc(BLOCK_SIZE, BLOCK_SIZE + BATCH_MAX);
+			aligned_alloc(BLOCK_SIZE, BLOCK_SIZE + room);
 		if (log->batches[i].buf == NULL) {
 			free(log->batches[0].buf);
 			return -ENOMEM;

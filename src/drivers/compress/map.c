@@ -101,6 +101,7 @@ int map_load(struct map *map)
 	map->applied = map->super->position;
 	map->n_mapped = map->super->n_mapped;
 	map->n_zero = map->super->n_zero;
+	map->n_bad = map->super->n_bad;
 	for (uint64_t i = 0; error == 0 && i < n_segment_pages(map->super);
 	     i++) {
 		error = tree_read(&map->tree, 0, i, map->tree.levels[0].refs[i],
@@ -177,8 +178,7 @@ static struct leaf *map_evict(struct map *map)
 	return NULL;
 }
 
-/* Could the block be where the entry says? */
-static bool entry_is_sane(const struct super *super, uint64_t entry)
+bool map_entry_is_sane(const struct super *super, uint64_t entry)
 {
 	uint64_t off = entry_off(entry), segment = segment_of(super, off);
 	uint64_t in_segment;
@@ -201,7 +201,7 @@ static int map_read_page(struct map *map, uint64_t index, struct page_ref ref,
 			      n_segment_pages(map->super) + index, ref, page);
 
 	for (uint32_t i = 0; error == 0 && i < PAGE_ENTRIES; i++)
-		if (!entry_is_sane(map->super, page->entries[i]))
+		if (!map_entry_is_sane(map->super, page->entries[i]))
 			error = -EIO;
 	return error;
 }
@@ -365,11 +365,13 @@ static void map_change(struct map *map, uint64_t *entry, uint64_t to)
 {
 	map->n_mapped -= entry_state(*entry) == BLOCK_DATA;
 	map->n_zero -= entry_state(*entry) == BLOCK_ZERO;
+	map->n_bad -= entry_state(*entry) == BLOCK_BAD;
 	space_drop(&map->space, *entry);
 	*entry = to;
 	space_add(&map->space, to);
 	map->n_mapped += entry_state(to) == BLOCK_DATA;
 	map->n_zero += entry_state(to) == BLOCK_ZERO;
+	map->n_bad += entry_state(to) == BLOCK_BAD;
 }
 
 static void map_dirty(struct map *map, struct leaf *leaf)
@@ -439,6 +441,24 @@ void map_put(struct map *map, uint64_t lba, uint64_t entry)
 
 	map_change(map, map_entry(map, leaf, lba), entry);
 	map_dirty(map, leaf);
+}
+
+int map_blank(struct map *map, uint64_t index)
+{
+	struct leaf *leaf = NULL;
+
+	pthread_mutex_lock(&map->lock);
+	if (map->n_rights_left > 0)
+		leaf = map_evict(map);
+	if (leaf != NULL) {
+		map->n_rights_left--;
+		map_hash(map, leaf, index);
+		memset(&map->pages[leaf - map->leaves], 0, sizeof(struct page));
+		leaf->has_right = true;
+		map_dirty(map, leaf);
+	}
+	pthread_mutex_unlock(&map->lock);
+	return leaf != NULL ? 0 : -EAGAIN;
 }
 
 /* --- checkpoints ------------------------------------------------------------

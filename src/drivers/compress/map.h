@@ -66,6 +66,7 @@ struct leaf {
  * @n_dirty: pages that are dirty
  * @n_mapped: blocks with data
  * @n_zero: blocks that are zero by a record
+ * @n_bad: blocks that are lost
  * @n_hits: pages looked for and found
  * @n_misses: and not found
  */
@@ -91,6 +92,7 @@ struct map {
 	uint32_t n_dirty;
 	uint64_t n_mapped;
 	uint64_t n_zero;
+	uint64_t n_bad;
 	uint64_t n_hits;
 	uint64_t n_misses;
 };
@@ -167,6 +169,20 @@ bool map_is_empty(struct map *map, uint64_t lba);
  */
 int map_pin(struct map *map, uint64_t lba, uint32_t limit);
 
+/**
+ * map_blank - a page is lost: it is empty from now on
+ * @map: the map
+ * @index: of the page, among those that tell of blocks; not in memory
+ *
+ * Takes the lock, never reads. The page is dirty.
+ *
+ * Return: 0, or -EAGAIN (there are no rights).
+ */
+int map_blank(struct map *map, uint64_t index);
+
+/** map_entry_is_sane - could a block be where an entry says? */
+bool map_entry_is_sane(const struct super *super, uint64_t entry);
+
 /** MAP_NO_LIMIT - no segment has to be free. */
 #define MAP_NO_LIMIT UINT32_MAX
 
@@ -194,7 +210,7 @@ void map_apply(struct map *map, const struct batch_head *head, uint64_t off,
 
 /**
  * map_put - change an entry whatever it is; a repair's
- * @map: the map; the page is pinned, and stays so
+ * @map: the map; the page is pinned or dirty, and stays so
  * @lba: the block
  * @entry: what it is from now on
  *

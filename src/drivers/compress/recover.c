@@ -155,20 +155,28 @@ static int replay_batch(struct engine *engine, struct position *at,
 	return error;
 }
 
+int recover_next(struct engine *engine, struct position *at, bool may_write)
+{
+	int error = replay_find(engine, at);
+
+	return error == 0 ? replay_batch(engine, at, may_write) : error;
+}
+
 int recover_replay(struct engine *engine, bool may_write)
 {
-	struct position at = engine->super.position;
+	struct position at = engine->super.position, next;
 	int error;
 
 	pthread_mutex_lock(&engine->map.lock);
 	space_claim(&engine->map.space, at.segment);
 	pthread_mutex_unlock(&engine->map.lock);
 	do {
-		error = replay_find(engine, &at);
-		if (error == 0)
-			error = replay_batch(engine, &at, may_write);
+		error = recover_next(engine, &at, may_write);
 	} while (error == 0);
-	return error == -ENOENT ? 0 : error;
+	if (error != -ENOENT)
+		return error;
+	/* what was durable and is not there any more is damage, no crash */
+	return tail_find(engine, &at, false, &next) ? -EBADMSG : 0;
 }
 
 /*

@@ -41,13 +41,53 @@ void checkpoint_mark(struct engine *engine);
 int recover_settle(struct engine *engine);
 
 /**
- * recover_replay - bring the map to the end of the log
+ * recover_next - find the next batch of the log and apply it to the map
  * @engine: map loaded
+ * @at: where it is looked for; behind it then
  * @may_write: a checkpoint may be made where the cache is too small for all
  *
- * Return: 0, -EAGAIN (it is too small), or another -errno.
+ * Return: 0, -ENOENT (the log ends), -EAGAIN (the cache is too small), or
+ * another -errno.
+ */
+int recover_next(struct engine *engine, struct position *at, bool may_write);
+
+/**
+ * recover_replay - bring the map to the end of the log
+ * @engine: map loaded
+ * @may_write: as above
+ *
+ * Return: 0, -EAGAIN, -EBADMSG (batches are damaged that were durable), or
+ * another -errno.
  */
 int recover_replay(struct engine *engine, bool may_write);
+
+/**
+ * tail_find - does the log go on behind something that is not a batch?
+ * @engine: map loaded; segment_buf is used
+ * @at: where there is no batch of the log
+ * @is_thorough: look at each segment, not just at those that follow
+ * @next: the first batch from there on that proves it: when it was written,
+ *	the one that is not there was durable
+ *
+ * Return: whether it does.
+ */
+bool tail_find(struct engine *engine, const struct position *at,
+	       bool is_thorough, struct position *next);
+
+/**
+ * engine_make_rooms - all that a volume needs in memory
+ * @engine: with super, medium, options
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int engine_make_rooms(struct engine *engine);
+
+/** engine_free_rooms - undo engine_make_rooms(). */
+void engine_free_rooms(struct engine *engine);
+
+/** layout_read - read the superblock at a place. Return: as super_check(). */
+int layout_read(struct medium *medium, uint64_t off, struct super *super,
+		const char **reason);
 
 /**
  * recover_begin - begin a new session, and make that durable

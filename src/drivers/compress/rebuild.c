@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rebuild - pages of the map that are lost, from the log and what is left of
+ * them.
+ *
+ * For each of their blocks the log has a last record, or none. It need not be
+ * what the map had: a later one may be damaged, or its segment used again. But
+ * of each segment it is known how many blocks of these pages are live in it.
+ * What page and log agree on is taken; then what is the only possibility left;
+ * then all that is in a segment, if exactly as many are missing there. What
+ * remains may be an older version.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "repair.h"
+#include "rooms.h"
+#include "scan.h"
+
+/* Entries that lie in one sector: what a disk loses at once. */
+#define HINTS_AT_ONCE 64U
+
+/* On a page of which only that is known: nothing that can be taken. */
+#define HINT_NONE (ENTRY_ZERO | 1)
+
+enum choice {
+	CHOICE_OPEN,
+	CHOICE_LOG,	 /* what the log says */
+	CHOICE_HINT,	 /* what was on the page */
+	CHOICE_NOTHING,	 /* neither: not mapped, if nothing is missing */
+	CHOICE_UNPROVEN, /* what the log says may be old */
+	CHOICE_LOST,
+};
+
+struct leaf_lost *rebuild_leaf(const struct repair *repair, uint64_t index)
+{
+	size_t low = 0, high = repair->n_leaves;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (repair->leaves[middle]->index == index)
+			return repair->leaves[middle];
+		if (repair->leaves[middle]->index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/* --- what the log says ------------------------------------------------------
+ */
+
+static void rebuild_mention(struct mention *mention,
+			    const struct record *record, uint64_t entry)
+{
+	/* a copy of the last version is as good, and the last copy counts */
+	if (record->origin < mention->origin ||
+	    (record->origin == mention->origin &&
+	     record->sequence < mention->sequence))
+		return;
+	*mention = (struct mention){ entry, record->origin, record->sequence };
+}
+
+static void rebuild_note(const struct super *super, struct leaf_lost *leaf,
+			 const struct record *record, uint64_t off)
+{
+	uint64_t entry = 0, step = 0;
+	uint32_t first = (uint32_t)(record->lba % PAGE_ENTRIES);
+
+	if (record->type == RECORD_ZERO)
+		entry = ENTRY_ZERO;
+	if (record->type == RECORD_DATA || record->type == RECORD_MOVE) {
+		entry = entry_make(off, (uint32_t)sizeof(*record) + record->len,
+				   record->n_blocks);
+		step = ENTRY_INDEX_ONE;
+	}
+	if (step != 0 && !map_entry_is_sane(super, entry))
+		return;
+	for (uint32_t i = 0; i < record->n_blocks; i++, entry += step)
+		rebuild_mention(&leaf->found[first + i], record, entry);
+}
+
+/* Records before the checkpoint; the others are replayed. */
+static void rebuild_scan(struct repair *repair, uint32_t segment)
+{
+	struct engine *engine = &repair->engine;
+	uint64_t start = segment_off(&engine->super, segment);
+	uint64_t end = engine->super.position.sequence;
+	const struct record *record;
+
+	scan_read(engine, segment);
+	for (uint32_t at = BLOCK_SIZE;
+	     (record = scan_record(engine, &at)) != NULL;
+	     at += record_size(record)) {
+		struct leaf_lost *leaf =
+			rebuild_leaf(repair, record->lba / PAGE_ENTRIES);
+
+		if (leaf != NULL && record->type != RECORD_CHECKPOINT &&
+		    record->sequence < end &&
+		    record->origin <= record->sequence)
+			rebuild_note(&engine->super, leaf, record, start + at);
+	}
+}
+
+/* --- what is taken ----------------------------------------------------------
+ */
+
+static bool is_data(uint64_t entry)
+{
+	return entry_state(entry) == BLOCK_DATA;
+}
+
+static bool is_no_data(uint64_t entry)
+{
+	return entry == 0 || entry == ENTRY_ZERO || entry == ENTRY_BAD;
+}
+
+static bool has_mention(const struct mention *mention)
+{
+	return mention->sequence != 0;
+}
+
+static uint32_t rebuild_segment(const struct repair *repair, uint64_t entry)
+{
+	return (uint32_t)segment_of(&repair->engine.super, entry_off(entry));
+}
+
+/* Can a block be there? Surely not where no live one is missing. */
+static bool rebuild_can(const struct repair *repair, uint64_t entry)
+{
+	uint32_t segment = rebuild_segment(repair, entry);
+
+	return !repair->is_known[segment] || repair->residual[segment] > 0;
+}
+
+/* Does a hint tell of a record that is there? */
+static bool rebuild_has_record(struct repair *repair, uint64_t lba,
+			       uint64_t entry)
+{
+	struct engine *engine = &repair->engine;
+
+	return is_data(entry) && map_entry_is_sane(&engine->super, entry) &&
+	       engine_read_record(engine, background_codec(engine), lba,
+				  entry) == 0;
+}
+
+static void rebuild_take(struct repair *repair, struct leaf_lost *leaf,
+			 uint32_t i, enum choice choice)
+{
+	uint64_t entry =
+		choice == CHOICE_LOG ? leaf->found[i].entry : leaf->hints[i];
+
+	leaf->choice[i] = (uint8_t)choice;
+	if (choice == CHOICE_NOTHING || !is_data(entry))
+		return;
+	repair->residual[rebuild_segment(repair, entry)]--;
+	if (repair->n_unexplained != INT64_MAX)
+		repair->n_unexplained--;
+}
+
+/* Where page and log agree, or neither has data. */
+static void rebuild_agree(struct repair *repair, struct leaf_lost *leaf,
+			  uint32_t i)
+{
+	const struct mention *found = &leaf->found[i];
+	uint64_t lba = leaf->index * PAGE_ENTRIES + i;
+	uint64_t hint = leaf->hints[i];
+
+	if (!leaf->has_hints)
+		return;
+	if (has_mention(found) && is_data(hint) && hint == found->entry)
+		rebuild_take(repair, leaf, i, CHOICE_LOG);
+	else if (is_no_data(hint) && !is_data(found->entry))
+		rebuild_take(repair, leaf, i, CHOICE_HINT);
+	else if (!is_no_data(hint) && !rebuild_has_record(repair, lba, hint))
+		leaf->hints[i] = HINT_NONE;
+}
+
+static bool is_hint(const struct leaf_lost *leaf, uint32_t i)
+{
+	return leaf->has_hints && leaf->hints[i] != HINT_NONE;
+}
+
+/* Could the block be without data? */
+static bool rebuild_can_be_none(const struct leaf_lost *leaf, uint32_t i)
+{
+	if (leaf->has_hints)
+		return is_no_data(leaf->hints[i]);
+	return true;
+}
+
+/* Take the only possibility. Return: whether there was but one. */
+static bool rebuild_decide(struct repair *repair, struct leaf_lost *leaf,
+			   uint32_t i)
+{
+	const struct mention *found = &leaf->found[i];
+	bool can_log =
+		is_data(found->entry) && rebuild_can(repair, found->entry);
+	bool can_hint = is_hint(leaf, i) && is_data(leaf->hints[i]) &&
+			rebuild_can(repair, leaf->hints[i]);
+	bool can_none = rebuild_can_be_none(leaf, i);
+
+	if (leaf->choice[i] != CHOICE_OPEN || can_log + can_hint + can_none > 1)
+		return false;
+	/* nothing but the log's word, and nothing that confirms it */
+	if (can_log && !repair->is_known[rebuild_segment(repair, found->entry)])
+		return false;
+	if (can_log)
+		rebuild_take(repair, leaf, i, CHOICE_LOG);
+	else if (can_hint)
+		rebuild_take(repair, leaf, i, CHOICE_HINT);
+	else
+		leaf->choice[i] = can_none ? CHOICE_NOTHING : CHOICE_LOST;
+	return true;
+}
+
+/* For all blocks that are open. Return: how many did something. */
+static uint64_t rebuild_each(struct repair *repair,
+			     bool (*decide)(struct repair *repair,
+					    struct leaf_lost *leaf, uint32_t i))
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < repair->n_leaves; i++)
+		for (uint32_t j = 0; j < PAGE_ENTRIES; j++)
+			if (repair->leaves[i]->choice[j] == CHOICE_OPEN)
+				n += decide(repair, repair->leaves[i], j);
+	return n;
+}
+
+static void rebuild_count_one(struct repair *repair, uint64_t entry)
+{
+	if (is_data(entry))
+		repair->open[rebuild_segment(repair, entry)]++;
+}
+
+static bool rebuild_count(struct repair *repair, struct leaf_lost *leaf,
+			  uint32_t i)
+{
+	rebuild_count_one(repair, leaf->found[i].entry);
+	if (is_hint(leaf, i))
+		rebuild_count_one(repair, leaf->hints[i]);
+	return true;
+}
+
+/* Is all that could be in a segment needed to make up what is missing? */
+static bool rebuild_needs(const struct repair *repair, uint64_t entry)
+{
+	uint32_t segment = rebuild_segment(repair, entry);
+
+	return repair->is_known[segment] &&
+	       repair->open[segment] == repair->residual[segment];
+}
+
+static bool rebuild_fill(struct repair *repair, struct leaf_lost *leaf,
+			 uint32_t i)
+{
+	uint64_t found = leaf->found[i].entry;
+
+	if (is_data(found) && rebuild_needs(repair, found)) {
+		repair->open[rebuild_segment(repair, found)]--;
+		rebuild_take(repair, leaf, i, CHOICE_LOG);
+		return true;
+	}
+	if (!is_hint(leaf, i) || !is_data(leaf->hints[i]) ||
+	    !rebuild_needs(repair, leaf->hints[i]))
+		return false;
+	repair->open[rebuild_segment(repair, leaf->hints[i])]--;
+	rebuild_take(repair, leaf, i, CHOICE_HINT);
+	return true;
+}
+
+static bool rebuild_doubt(struct repair *repair, struct leaf_lost *leaf,
+			  uint32_t i)
+{
+	(void)repair;
+	leaf->choice[i] = CHOICE_UNPROVEN;
+	return true;
+}
+
+static void rebuild_choose(struct repair *repair)
+{
+	uint32_t n_segments = repair->engine.super.n_segments;
+
+	for (size_t i = 0; i < repair->n_leaves; i++)
+		for (uint32_t j = 0; j < PAGE_ENTRIES; j++)
+			rebuild_agree(repair, repair->leaves[i], j);
+	do {
+		while (rebuild_each(repair, rebuild_decide) > 0)
+			;
+		memset(repair->open, 0, n_segments * sizeof(*repair->open));
+		rebuild_each(repair, rebuild_count);
+	} while (rebuild_each(repair, rebuild_fill) > 0);
+	rebuild_each(repair, rebuild_doubt);
+}
+
+/* --- the pages --------------------------------------------------------------
+ */
+
+/* What a disk zeroes as a whole need not have been nothing. */
+static bool rebuild_is_blank(const struct leaf_lost *leaf, uint32_t i)
+{
+	/* the page's header takes the room of four of them */
+	uint32_t first = (i + 4) / HINTS_AT_ONCE * HINTS_AT_ONCE;
+
+	for (uint32_t j = first; j < first + HINTS_AT_ONCE; j++)
+		if (j >= 4 && j - 4 < PAGE_ENTRIES && leaf->hints[j - 4] != 0)
+			return false;
+	return true;
+}
+
+/* What is missing after all. */
+struct rest {
+	bool has_data;	/* somewhere in these pages */
+	bool has_other; /* which is not what is given up as lost */
+};
+
+static struct rest rebuild_rest(const struct repair *repair)
+{
+	const struct map *map = &repair->engine.map;
+	uint64_t n_bad = map->n_bad;
+	int64_t n_lost = 0;
+
+	for (size_t i = 0; i < repair->n_leaves; i++) {
+		const struct leaf_lost *leaf = repair->leaves[i];
+
+		for (uint32_t j = 0; j < PAGE_ENTRIES; j++) {
+			n_lost += leaf->choice[j] >= CHOICE_UNPROVEN;
+			n_bad += leaf->choice[j] == CHOICE_HINT &&
+				 leaf->hints[j] == ENTRY_BAD;
+		}
+	}
+	return (struct rest){
+		.has_data = repair->n_unexplained != 0 ||
+			    n_bad<repair->engine.super.n_bad,
+				  .has_other = repair->n_unexplained>
+				    n_lost ||
+			    n_bad < repair->engine.super.n_bad,
+	};
+}
+
+/* The entry of a block; %ENTRY_BAD: its data is lost. */
+static uint64_t rebuild_entry(const struct repair *repair,
+			      const struct leaf_lost *leaf, uint32_t i,
+			      const struct rest *rest)
+{
+	uint64_t found = leaf->found[i].entry, hint = 0;
+
+	if (is_hint(leaf, i))
+		hint = leaf->hints[i];
+	switch ((enum choice)leaf->choice[i]) {
+	case CHOICE_LOG:
+		return found;
+	case CHOICE_HINT:
+	case CHOICE_NOTHING:
+		if (hint == 0 && rest->has_other &&
+		    (!leaf->has_hints || rebuild_is_blank(leaf, i)))
+			return ENTRY_BAD;
+		return hint;
+	case CHOICE_UNPROVEN:
+		if (repair->options.accept_stale)
+			return is_data(found) ? found : hint;
+		return ENTRY_BAD;
+	default:
+		/* where all is accounted for, it was nothing */
+		return rest->has_data ? ENTRY_BAD : 0;
+	}
+}
+
+static int rebuild_put(struct repair *repair, uint64_t lba, uint64_t entry,
+		       bool is_unproven)
+{
+	struct map *map = &repair->engine.map;
+
+	pthread_mutex_lock(&map->lock);
+	map_put(map, lba, entry);
+	pthread_mutex_unlock(&map->lock);
+	repair->n_restored += is_data(entry);
+	repair->n_unproven += is_unproven;
+	if (entry == ENTRY_BAD)
+		return ranges_add(&repair->lost, lba, 1);
+	return is_unproven ? ranges_add(&repair->stale, lba, 1) : 0;
+}
+
+static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
+			const struct rest *rest)
+{
+	uint64_t n_blocks = repair->engine.super.size / BLOCK_SIZE;
+	uint64_t first = leaf->index * PAGE_ENTRIES;
+	int error = map_blank(&repair->engine.map, leaf->index);
+
+	for (uint32_t i = 0;
+	     error == 0 && i < PAGE_ENTRIES && first + i < n_blocks; i++) {
+		uint64_t entry = rebuild_entry(repair, leaf, i, rest);
+
+		if (entry != 0)
+			error = rebuild_put(repair, first + i, entry,
+					    leaf->choice[i] == CHOICE_UNPROVEN);
+	}
+	return error;
+}
+
+/* What has live blocks now is in use. */
+static void rebuild_close(struct repair *repair)
+{
+	struct map *map = &repair->engine.map;
+
+	pthread_mutex_lock(&map->lock);
+	for (uint32_t i = 0; i < repair->engine.super.n_segments; i++)
+		if (map->space.segments[i].state == SEGMENT_FREE &&
+		    map->space.segments[i].use.live_blocks != 0)
+			space_end(&map->space, i);
+	pthread_mutex_unlock(&map->lock);
+}
+
+int rebuild_map(struct repair *repair)
+{
+	const struct super *super = &repair->engine.super;
+	struct rest rest;
+	int error = 0;
+
+	if (repair->n_leaves == 0)
+		return 0;
+	repair->open = calloc(super->n_segments, sizeof(*repair->open));
+	if (repair->open == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < super->n_segments; i++) {
+		rebuild_scan(repair, i);
+		if (repair->options.tell != NULL)
+			repair->options.tell(repair->options.arg,
+					     (uint64_t)(i + 1) *
+						     super->segment_size);
+	}
+	rebuild_choose(repair);
+	rest = rebuild_rest(repair);
+	for (size_t i = 0; error == 0 && i < repair->n_leaves; i++)
+		error = rebuild_page(repair, repair->leaves[i], &rest);
+	rebuild_close(repair);
+	return error;
+}

@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-compress-damage - compressed volumes with flipped bits, lost blocks and
+ * lost superblocks.
+ *
+ * What is damaged is either refused, or every block reads as it was last
+ * written, or as an error. After a repair every block reads right whose record
+ * is whole, the others are errors, and a check finds nothing.
+ *
+ * COMPRESS_FLIPS=N how many media are damaged, COMPRESS_SEED=N where to begin:
+ * a failure names its seed.
+ */
+#include "content.h"
+#include "drivers/compress/check.h"
+#include "drivers/compress/repair.h"
+#include "drivers/compress/rooms.h"
+#include "memory.h"
+#include "tap.h"
+
+#define MAX_DAMAGES 12
+#define N_SENTINELS 8
+
+/* A volume, what has to be on it, and where that is. */
+struct base {
+	struct memory memory;
+	struct super super;
+	uint64_t n_blocks;
+	uint64_t n_used; /* blocks from there on were never written */
+	uint64_t *versions;
+	uint64_t *entries;
+	unsigned char *whole;
+	struct range *places; /* bytes that matter */
+	size_t n_places;
+	uint64_t random;
+	uint64_t version;
+	const char *name;
+};
+
+/* Bytes that were changed. */
+struct damage {
+	uint64_t off;
+	uint64_t len;
+};
+
+struct trial {
+	struct base *base;
+	uint64_t seed;
+	uint64_t random;
+	struct damage damages[MAX_DAMAGES];
+	unsigned int n_damages;
+};
+
+static struct totals {
+	uint64_t n_refused;
+	uint64_t n_errors;
+	uint64_t n_lost;
+	uint64_t n_intact_lost;
+	uint64_t n_stale;
+	uint64_t n_unproven;
+	uint64_t n_rebuilt;
+	uint64_t n_compared;
+	uint64_t n_cut;
+} totals;
+
+static const struct engine_options options = { .n_workers = 1,
+					       .map_cache = 1,
+					       .is_manual = true };
+static const struct engine_options options_read = { .n_workers = 1,
+						    .map_cache = 1,
+						    .is_read_only = true };
+static unsigned char buffer[64 * CONTENT_BYTES];
+
+static uint64_t number(const char *name, uint64_t def)
+{
+	const char *text = getenv(name);
+
+	return text != NULL ? strtoull(text, NULL, 0) : def;
+}
+
+static uint64_t pick(uint64_t *random, uint64_t n)
+{
+	return content_random(random) % n;
+}
+
+/* --- volumes ----------------------------------------------------------------
+ */
+
+static int base_write(struct base *base, struct engine *engine, uint64_t lba,
+		      uint32_t n)
+{
+	struct waiter waiter;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t version =
+			pick(&base->random, 12) ? ++base->version : 0;
+
+		content_fill(buffer + i * CONTENT_BYTES, lba + i, version);
+		base->versions[lba + i] = version;
+	}
+	waiter_init(&waiter);
+	return waiter_wait(&waiter, engine,
+			   engine_write(engine, 0, buffer, n * CONTENT_BYTES,
+					lba * CONTENT_BYTES, &waiter.commit));
+}
+
+static int base_zero(struct base *base, struct engine *engine, uint64_t lba,
+		     uint32_t n)
+{
+	struct waiter waiter;
+
+	memset(base->versions + lba, 0, n * sizeof(*base->versions));
+	waiter_init(&waiter);
+	return waiter_wait(&waiter, engine,
+			   engine_zero(engine, n * CONTENT_BYTES,
+				       lba * CONTENT_BYTES,
+				       pick(&base->random, 2), &waiter.commit));
+}
+
+static int base_step(struct base *base, struct engine *engine)
+{
+	uint32_t n = 1 + (uint32_t)pick(&base->random, 12);
+	uint64_t lba = pick(&base->random, base->n_used - n);
+
+	switch (pick(&base->random, 40)) {
+	case 0:
+		return engine_checkpoint(engine);
+	case 1 ... 6:
+		return engine_flush(engine);
+	case 7 ... 10:
+		return base_zero(base, engine, lba, n);
+	default:
+		return base_write(base, engine, lba, n);
+	}
+}
+
+/* Batches that prove of all before that they were durable. */
+static int base_seal(struct base *base, struct engine *engine)
+{
+	int error = engine_flush(engine);
+
+	for (int i = 0; error == 0 && i < N_SENTINELS; i++) {
+		error = base_write(base, engine, base->n_used, 1);
+		if (error == 0)
+			error = engine_flush(engine);
+	}
+	return error;
+}
+
+static int base_fill(struct base *base, uint64_t steps, bool is_crashed)
+{
+	struct engine engine;
+	int error = engine_open(&engine, &base->memory.medium, &options);
+
+	for (uint64_t i = 0; error == 0 && i < steps; i++) {
+		error = base_step(base, &engine);
+		if (error != 0 || i != steps / 2)
+			continue;
+		error = engine_close(&engine);
+		if (error == 0)
+			error = engine_open(&engine, &base->memory.medium,
+					    &options);
+	}
+	if (error == 0)
+		error = base_seal(base, &engine);
+	if (error != 0 || is_crashed) {
+		engine_abandon(&engine);
+		return error;
+	}
+	return engine_close(&engine);
+}
+
+static void base_add_place(struct base *base, uint64_t off, uint64_t len)
+{
+	base->places = realloc(base->places,
+			       (base->n_places + 1) * sizeof(*base->places));
+	base->places[base->n_places++] = (struct range){ off, len };
+}
+
+/* Where its structures are, and which record each block is in. */
+static int base_find(struct base *base)
+{
+	struct engine engine;
+	int error = engine_open(&engine, &base->memory.medium, &options_read);
+
+	if (error != 0)
+		return error;
+	base->super = engine.super;
+	for (uint64_t i = 0; i < base->n_blocks; i++)
+		map_look(&engine.map, i, 1, &base->entries[i]);
+	for (int i = 0; i < 2; i++) {
+		base_add_place(base, SUPER_OFF(i), SUPER_SIZE);
+		base_add_place(
+			base, base->super.map_off[i],
+			map_pages(base->super.size, base->super.n_segments) *
+				BLOCK_SIZE);
+	}
+	base_add_place(base, base->super.medium_size - BLOCK_SIZE, SUPER_SIZE);
+	base_add_place(base,
+		       segment_off(&base->super, base->super.position.segment),
+		       base->super.segment_size);
+	base_add_place(base,
+		       segment_off(&base->super, base->super.position.next),
+		       base->super.segment_size);
+	engine_close(&engine);
+	return 0;
+}
+
+struct kind {
+	const char *name;
+	struct format_options format;
+	uint64_t medium_size;
+	uint64_t n_used;
+	uint64_t steps;
+	bool is_crashed;
+	enum content_kind content;
+};
+
+static const struct kind kinds[] = {
+	{ "clean",
+	  { .level = 1, .nonce = 31 },
+	  3 << 20,
+	  300,
+	  200,
+	  false,
+	  CONTENT_MIXED },
+	{ "crashed",
+	  { .level = 1, .nonce = 32 },
+	  3 << 20,
+	  300,
+	  200,
+	  true,
+	  CONTENT_MIXED },
+	{ "raw",
+	  { .level = 1, .nonce = 33, .record_blocks = 1 },
+	  3 << 20,
+	  200,
+	  300,
+	  true,
+	  CONTENT_RAW },
+	{ "wide",
+	  { .level = 1,
+	    .nonce = 34,
+	    .size = 300000ULL << 12,
+	    .may_overcommit = true },
+	  9 << 20,
+	  5000,
+	  250,
+	  true,
+	  CONTENT_WELL },
+};
+
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static bool base_make(struct base *base, const struct kind *kind, uint64_t seed)
+{
+	const char *reason = NULL;
+	int error;
+
+	memset(base, 0, sizeof(*base));
+	base->name = kind->name;
+	base->random = seed;
+	content_kind = kind->content;
+	memory_open(&base->memory, kind->medium_size);
+	error = engine_format(&base->memory.medium, &kind->format, &base->super,
+			      &reason);
+	base->n_used = kind->n_used;
+	base->n_blocks = base->n_used + 40;
+	base->versions = calloc(base->n_blocks, sizeof(*base->versions));
+	base->entries = calloc(base->n_blocks, sizeof(*base->entries));
+	if (error == 0)
+		error = base_fill(base, kind->steps, kind->is_crashed);
+	if (error == 0)
+		error = base_find(base);
+	base->whole = malloc(kind->medium_size);
+	memcpy(base->whole, base->memory.bytes, kind->medium_size);
+	if (error != 0)
+		printf("# %s: %s\n", kind->name,
+		       reason != NULL ? reason : strerror(-error));
+	return error == 0;
+}
+
+static void base_free(struct base *base)
+{
+	free(base->versions);
+	free(base->entries);
+	free(base->whole);
+	free(base->places);
+	memory_close(&base->memory);
+}
+
+/* --- damage -----------------------------------------------------------------
+ */
+
+static void damage_note(struct trial *trial, uint64_t off, uint64_t len)
+{
+	if (trial->n_damages < MAX_DAMAGES)
+		trial->damages[trial->n_damages++] =
+			(struct damage){ off, len };
+}
+
+static void damage_flip(struct trial *trial, uint64_t off, unsigned int bit)
+{
+	trial->base->memory.bytes[off] ^= (unsigned char)(1U << bit);
+	damage_note(trial, off, 1);
+}
+
+/* A sector that cannot be told any more. */
+static void damage_sector(struct trial *trial, uint64_t off)
+{
+	unsigned char *bytes = trial->base->memory.bytes + off / 512 * 512;
+	bool is_zeroed = pick(&trial->random, 2);
+
+	for (int i = 0; i < 512; i++)
+		bytes[i] =
+			is_zeroed ?
+				0 :
+				(unsigned char)content_random(&trial->random);
+	damage_note(trial, off / 512 * 512, 512);
+}
+
+/* Anywhere, or where something is. */
+static uint64_t damage_place(struct trial *trial)
+{
+	const struct base *base = trial->base;
+	const struct range *place;
+	uint64_t entry;
+
+	switch (pick(&trial->random, 4)) {
+	case 0:
+		return pick(&trial->random, base->super.medium_size);
+	case 1:
+		entry = base->entries[pick(&trial->random, base->n_blocks)];
+		if (entry_state(entry) == BLOCK_DATA)
+			return entry_off(entry) +
+			       pick(&trial->random, entry_len(entry));
+		/* fall through */
+	default:
+		place = &base->places[pick(&trial->random, base->n_places)];
+		return place->lba + pick(&trial->random, place->n);
+	}
+}
+
+static void trial_damage(struct trial *trial)
+{
+	uint64_t n = 1 + (pick(&trial->random, 3) == 0 ?
+				  pick(&trial->random, MAX_DAMAGES - 1) :
+				  0);
+	bool has_sectors = pick(&trial->random, 4) == 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t off = damage_place(trial);
+
+		if (has_sectors)
+			damage_sector(trial, off);
+		else
+			damage_flip(trial, off,
+				    (unsigned int)pick(&trial->random, 8));
+	}
+}
+
+static void trial_undo(struct trial *trial)
+{
+	struct memory *memory = &trial->base->memory;
+
+	for (uint32_t i = 0; i < memory->n_ops; i++)
+		memcpy(memory->bytes + memory->ops[i].off,
+		       trial->base->whole + memory->ops[i].off,
+		       memory->ops[i].len);
+	for (unsigned int i = 0; i < trial->n_damages; i++)
+		memcpy(memory->bytes + trial->damages[i].off,
+		       trial->base->whole + trial->damages[i].off,
+		       trial->damages[i].len);
+	memory_forget(memory);
+	memory->is_recording = false;
+}
+
+static bool is_hit(const struct trial *trial, uint64_t off, uint64_t len)
+{
+	for (unsigned int i = 0; i < trial->n_damages; i++) {
+		const struct damage *damage = &trial->damages[i];
+
+		if (damage->off < off + len && off < damage->off + damage->len)
+			return true;
+	}
+	return false;
+}
+
+static bool is_hit_block(const struct trial *trial, uint64_t lba)
+{
+	uint64_t entry = trial->base->entries[lba];
+
+	return entry_state(entry) == BLOCK_DATA &&
+	       is_hit(trial, entry_off(entry), entry_len(entry));
+}
+
+/* --- what is read -----------------------------------------------------------
+ */
+
+static bool trial_wrong(const struct trial *trial, const char *when,
+			const char *what, uint64_t lba)
+{
+	printf("# %s, seed %llu, %s: block %llu %s; damage at",
+	       trial->base->name, (unsigned long long)trial->seed, when,
+	       (unsigned long long)lba, what);
+	for (unsigned int i = 0; i < trial->n_damages; i++)
+		printf(" %llu+%llu", (unsigned long long)trial->damages[i].off,
+		       (unsigned long long)trial->damages[i].len);
+	printf("\n");
+	return false;
+}
+
+/* The last blocks prove others: of them, any version may be there. */
+static bool is_compared(const struct base *base, uint64_t lba)
+{
+	return lba != base->n_used;
+}
+
+/* Compare each block. @repair: NULL, or what it said. */
+static bool trial_reads(const struct trial *trial, struct engine *engine,
+			const struct repair *repair, const char *when)
+{
+	const struct base *base = trial->base;
+
+	for (uint64_t lba = 0; lba < base->n_blocks; lba++) {
+		int error = engine_read(engine, 0, buffer, CONTENT_BYTES,
+					lba * CONTENT_BYTES);
+
+		totals.n_compared++;
+		if (!is_compared(base, lba))
+			continue;
+		if (error == 0 && content_is(buffer, lba, base->versions[lba]))
+			continue;
+		if (error == 0)
+			return trial_wrong(trial, when, "is wrong", lba);
+		if (error != -EIO)
+			return trial_wrong(trial, when, strerror(-error), lba);
+		if (repair == NULL) {
+			totals.n_errors++;
+			continue;
+		}
+		totals.n_lost++;
+		if (is_hit_block(trial, lba))
+			continue;
+		totals.n_intact_lost++;
+		if (getenv("COMPRESS_VERBOSE") != NULL)
+			trial_wrong(trial, when, "is lost, but whole", lba);
+		if (repair->lost.n_blocks == 0)
+			return trial_wrong(trial, when, "is lost", lba);
+	}
+	return true;
+}
+
+static bool trial_opens(const struct trial *trial)
+{
+	struct engine engine;
+	int error = engine_open(&engine, &trial->base->memory.medium,
+				&options_read);
+	bool is_good;
+
+	if (error != 0) {
+		totals.n_refused++;
+		return engine.reason != NULL ||
+		       trial_wrong(trial, "open", "refused, but why?", 0);
+	}
+	is_good = trial_reads(trial, &engine, NULL, "before");
+	engine_close(&engine);
+	return is_good;
+}
+
+/* --- repair -----------------------------------------------------------------
+ */
+
+static int trial_find_out(const struct trial *trial, struct repair *repair)
+{
+	struct repair_options how = { .map_cache = 1 };
+	struct check check = { 0 };
+	int error = repair_prepare(repair, &trial->base->memory.medium, &how);
+
+	if (error != 0)
+		return error;
+	error = check_volume(&repair->engine, true, &check);
+	if (error == 0)
+		error = repair_lose(repair, &check.lost);
+	ranges_free(&check.lost);
+	if (error != 0)
+		repair_free(repair);
+	return error;
+}
+
+static bool trial_is_clean(const struct trial *trial)
+{
+	struct repair repair;
+	struct check check = { 0 };
+	struct repair_options how = { 0 };
+	int error = repair_prepare(&repair, &trial->base->memory.medium, &how);
+	bool is_clean;
+
+	if (error != 0)
+		return trial_wrong(trial, "second check", repair.reason, 0);
+	error = check_volume(&repair.engine, true, &check);
+	is_clean = error == 0 && check_is_clean(&check) &&
+		   !repair_is_needed(&repair);
+	ranges_free(&check.lost);
+	repair_free(&repair);
+	return is_clean || trial_wrong(trial, "second check", "finds more", 0);
+}
+
+/* What was repaired opens, reads right and is clean. */
+static bool trial_repaired(const struct trial *trial, struct repair *repair)
+{
+	struct engine engine;
+	bool is_good;
+	int error;
+
+	if (!trial_is_clean(trial))
+		return false;
+	error = engine_open(&engine, &trial->base->memory.medium,
+			    repair->is_stale ? &options_read : &options);
+	if (error != 0)
+		return trial_wrong(trial, "open again", engine.reason, 0);
+	if (repair->is_stale) {
+		totals.n_stale++;
+		engine_close(&engine);
+		return true;
+	}
+	is_good = trial_reads(trial, &engine, repair, "after");
+	engine_abandon(&engine);
+	return is_good;
+}
+
+static bool trial_repairs(struct trial *trial)
+{
+	struct memory *memory = &trial->base->memory;
+	struct repair repair;
+	int error = trial_find_out(trial, &repair);
+	bool is_good;
+
+	if ((error == -EBADMSG || error == -ENOENT) &&
+	    is_hit(trial, 0, SUPER_SIZE) &&
+	    is_hit(trial, BLOCK_SIZE, SUPER_SIZE) &&
+	    is_hit(trial, trial->base->super.medium_size - BLOCK_SIZE,
+		   SUPER_SIZE))
+		return true;
+	if (error != 0)
+		return trial_wrong(trial, "repair",
+				   repair.reason != NULL ? repair.reason : "",
+				   (uint64_t)-error);
+	totals.n_rebuilt += repair.n_leaves > 0;
+	totals.n_unproven += repair.n_unproven;
+	memory->is_recording = true;
+	error = repair_is_needed(&repair) ? repair_commit(&repair) : 0;
+	is_good = error == 0 && trial_repaired(trial, &repair);
+	repair_free(&repair);
+	return is_good;
+}
+
+/* --- tests ------------------------------------------------------------------
+ */
+
+static bool trial_run(struct base *base, uint64_t seed)
+{
+	struct trial trial = { .base = base, .seed = seed, .random = seed };
+	bool is_good;
+
+	trial_damage(&trial);
+	is_good = trial_opens(&trial) && trial_repairs(&trial);
+	trial_undo(&trial);
+	return is_good;
+}
+
+static void test_random(uint64_t n, uint64_t seed)
+{
+	uint64_t per_base = n / N_KINDS < 500 ? n / N_KINDS : 500, done = 0;
+
+	for (uint64_t i = 0; done < n; i++) {
+		struct base base;
+		bool is_good = base_make(&base, &kinds[i % N_KINDS], seed);
+		uint64_t j;
+
+		for (j = 0; is_good && j < per_base; j++)
+			is_good = trial_run(&base, seed * 1000003 + j);
+		ok(is_good, "%s, seed %llu: %llu damaged media", base.name,
+		   (unsigned long long)seed, (unsigned long long)j);
+		done += per_base;
+		seed++;
+		base_free(&base);
+	}
+}
+
+/* Each bit of each superblock. */
+static void test_supers(uint64_t seed)
+{
+	struct base base;
+	bool is_good = base_make(&base, &kinds[1], seed);
+	uint64_t offs[] = { 0, BLOCK_SIZE,
+			    base.super.medium_size - BLOCK_SIZE };
+
+	base.n_blocks = 60;
+	for (int i = 0; i < 3; i++) {
+		for (uint32_t j = 0; is_good && j < SUPER_SIZE * 8; j++) {
+			struct trial trial = { .base = &base, .seed = j };
+
+			damage_flip(&trial, offs[i] + j / 8, j % 8);
+			is_good = trial_opens(&trial) &&
+				  (j % 16 != 0 || trial_repairs(&trial));
+			trial_undo(&trial);
+		}
+		ok(is_good, "superblock %c: each bit", "ABC"[i]);
+	}
+	base_free(&base);
+}
+
+/* Both superblocks, or a whole block of the map. */
+static void test_blocks(uint64_t seed, const struct kind *kind)
+{
+	struct base base;
+	bool is_good = base_make(&base, kind, seed);
+	uint64_t n_pages = map_pages(base.super.size, base.super.n_segments);
+	uint64_t stale = totals.n_stale, intact = totals.n_intact_lost;
+	struct trial trial = { .base = &base };
+
+	memset(base.memory.bytes, 0x5a, 2 * BLOCK_SIZE);
+	damage_note(&trial, 0, 2 * BLOCK_SIZE);
+	is_good = is_good && trial_repairs(&trial);
+	trial_undo(&trial);
+	ok(is_good && totals.n_stale == stale && totals.n_intact_lost == intact,
+	   "%s: superblocks A and B: nothing is lost", base.name);
+	for (uint64_t i = 0; is_good && i < 2 * n_pages && i < 64; i++) {
+		uint64_t page = n_pages - 1 - i / 2;
+		uint64_t off = base.super.map_off[i & 1] + page * BLOCK_SIZE;
+
+		trial = (struct trial){ .base = &base, .seed = i };
+		memset(base.memory.bytes + off, 0, BLOCK_SIZE);
+		damage_note(&trial, off, BLOCK_SIZE);
+		is_good = trial_opens(&trial) && trial_repairs(&trial);
+		trial_undo(&trial);
+	}
+	ok(is_good, "%s: pages of the map, one by one", base.name);
+	base_free(&base);
+}
+
+int main(void)
+{
+	uint64_t seed = number("COMPRESS_SEED", 1);
+	uint64_t n = number("COMPRESS_FLIPS", 1200);
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	test_supers(seed);
+	for (size_t i = 0; i < N_KINDS; i++)
+		test_blocks(seed, &kinds[i]);
+	test_random(n, seed);
+	printf("# %llu refused, %llu blocks errors before repair; then %llu "
+	       "lost, %llu of them with a whole record (%llu unproven), %llu "
+	       "repairs rebuilt pages, %llu volumes marked stale, %llu blocks "
+	       "compared\n",
+	       (unsigned long long)totals.n_refused,
+	       (unsigned long long)totals.n_errors,
+	       (unsigned long long)totals.n_lost,
+	       (unsigned long long)totals.n_intact_lost,
+	       (unsigned long long)totals.n_unproven,
+	       (unsigned long long)totals.n_rebuilt,
+	       (unsigned long long)totals.n_stale,
+	       (unsigned long long)totals.n_compared);
+	return tap_done();
+}
