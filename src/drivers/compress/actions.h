@@ -11,4 +11,14 @@ extern const struct applet compress_action_format;
 extern const struct applet compress_action_info;
 extern const struct applet compress_action_check;
 
+/**
+ * action_failed - say what is wrong with a volume
+ * @path: of it
+ * @what: is wrong
+ * @error: -errno
+ *
+ * Return: %EXIT_FAILED.
+ */
+int action_failed(const char *path, const char *what, int error);
+
 #endif /* BDUS_COMPRESS_ACTIONS_H */
