@@ -195,7 +195,7 @@ test-compress-crash_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
-	src/privilege.c src/backing.c src/progress.c src/report.c \
+	src/privilege.c src/backing.c src/progress.c src/report.c src/stats.c src/attribute.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
 	build/deps/lib/libzstd.a
 

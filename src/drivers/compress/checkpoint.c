@@ -51,6 +51,7 @@ void checkpoint_mark(struct engine *engine)
 {
 	pthread_mutex_lock(&engine->checkpoint_lock);
 	if (!engine->is_marked && engine->medium->write != NULL) {
+		engine->needs_check = true;
 		engine->durable.flags |= SUPER_NEEDS_CHECK;
 		engine->durable.flags &= ~SUPER_CLEAN;
 		/* it may fail as what was before did */
@@ -108,7 +109,7 @@ static void checkpoint_set(struct engine *engine, const struct page *pages,
 static int checkpoint_write_pages(struct engine *engine, struct page *pages,
 				  const uint64_t *indices, uint32_t n)
 {
-	const struct tree *tree = &engine->map.tree;
+	struct tree *tree = &engine->map.tree;
 	int error = 0;
 
 	for (uint32_t i = 0, run; error == 0 && i < n; i += run) {
@@ -147,6 +148,7 @@ static uint32_t checkpoint_freeze(struct engine *engine)
 	engine->super.position = map->applied;
 	engine->super.n_mapped = map->n_mapped;
 	engine->super.n_zero = map->n_zero;
+	engine->super.n_raw = map->n_raw;
 	space_freeze(&map->space);
 	n = map_freeze(map, engine->copies, engine->indices);
 	for (uint64_t i = 0; i < n_segment_pages(&engine->super); i++) {

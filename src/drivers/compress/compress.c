@@ -17,6 +17,7 @@
 #include "engine.h"
 #include "file.h"
 #include "msg.h"
+#include "stats.h"
 #include "store.h"
 
 #define COMPRESS_MAX_DISCARD (1U << 30)
@@ -222,6 +223,20 @@ static void compress_discard(struct io *io)
 	compress_make_zero(io, true);
 }
 
+static void compress_ioctl(struct io *io)
+{
+	struct stats stats;
+
+	if (io->command != STATS_GET) {
+		io_done(io, ENOTTY);
+		return;
+	}
+	engine_stats(&compress_of(io)->engine, &stats);
+	stats.flags |= STATS_LIVE;
+	memcpy(io->buf, &stats, sizeof(stats));
+	io_done(io, 0);
+}
+
 static const struct applet *const compress_actions[] = {
 	&compress_action_format,
 	&compress_action_info,
@@ -245,4 +260,5 @@ DRIVER(compress) = {
 	.flush = compress_flush,
 	.write_zeroes = compress_write_zeroes,
 	.discard = compress_discard,
+	.ioctl = compress_ioctl,
 };

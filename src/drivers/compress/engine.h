@@ -5,7 +5,8 @@
  *
  * Rooms: format (what is where on the medium), codec (packing), tree (pages of
  * the map), space (segments), map (cache of the map), log (batches),
- * checkpoint, recover (open), clean (cleaner), engine (requests), check.
+ * checkpoint, recover (open), clean (cleaner), engine (requests), check,
+ * counts.
  */
 #ifndef BDUS_COMPRESS_ENGINE_H
 #define BDUS_COMPRESS_ENGINE_H
@@ -19,6 +20,7 @@
 #include "log.h"
 #include "map.h"
 #include "medium.h"
+#include "counts.h"
 
 /**
  * struct engine_options - how a volume is used
@@ -51,6 +53,9 @@ struct engine_options {
  * @log: where it is written
  * @codecs: of each worker, and one for the background
  * @n_codecs: how many
+ * @counts: as many
+ * @was_in_use: it had not been closed when it was opened
+ * @needs_check: something was lost once
  * @usable: bytes that live blocks may take, in all
  * @copies: of pages, in a checkpoint
  * @indices: their numbers
@@ -78,6 +83,9 @@ struct engine {
 	struct log log;
 	struct codec *codecs;
 	unsigned int n_codecs;
+	struct counts *counts;
+	bool was_in_use;
+	atomic_bool needs_check;
 	uint64_t usable;
 	struct page *copies;
 	uint64_t *indices;
@@ -89,9 +97,9 @@ struct engine {
 	bool is_stopping;
 	unsigned int n_waiting;
 	bool is_full;
-	uint64_t n_cleaned;
-	uint64_t n_moved_bytes;
-	uint64_t n_checkpoints;
+	_Atomic uint64_t n_cleaned;
+	_Atomic uint64_t n_moved_bytes;
+	_Atomic uint64_t n_checkpoints;
 	uint64_t n_replayed;
 };
 

@@ -33,6 +33,11 @@ static uint64_t layout_fits(const struct super *super)
 	return layout_usable(super) / (BLOCK_SIZE + UNIT_SIZE) * BLOCK_SIZE;
 }
 
+bool layout_is_overcommitted(const struct super *super)
+{
+	return super->size > layout_fits(super);
+}
+
 static uint64_t layout_align(uint64_t off)
 {
 	return (off + LAYOUT_START - 1) / LAYOUT_START * LAYOUT_START;

@@ -79,6 +79,7 @@ int map_open(struct map *map, const struct super *super, struct medium *medium,
 	}
 	map->n_mapped = super->n_mapped;
 	map->n_zero = super->n_zero;
+	map->n_raw = super->n_raw;
 	pthread_mutex_init(&map->lock, NULL);
 	pthread_cond_init(&map->changed, NULL);
 	pthread_cond_init(&map->wake, NULL);
@@ -212,7 +213,6 @@ static int map_read_leaf(struct map *map, struct leaf *leaf, uint64_t index)
 	struct page_ref ref = map->tree.levels[0].refs[number];
 	int error;
 
-	map->n_misses++;
 	map_hash(map, leaf, index);
 	leaf->is_loading = true;
 	pthread_mutex_unlock(&map->lock);
@@ -228,11 +228,15 @@ static int map_read_leaf(struct map *map, struct leaf *leaf, uint64_t index)
 /* The leaf, loaded; with the lock held, which may be given up meanwhile. */
 static int map_get(struct map *map, uint64_t index, struct leaf **found)
 {
+	bool is_first = true;
 	int error = 0;
 
 	while (error == 0) {
 		struct leaf *leaf = map_find(map, index);
 
+		map->n_hits += leaf != NULL && is_first;
+		map->n_misses += leaf == NULL && is_first;
+		is_first = false;
 		if (leaf != NULL && !leaf->is_loading) {
 			leaf->is_referenced = true;
 			*found = leaf;
@@ -285,7 +289,6 @@ int map_look(struct map *map, uint64_t lba, uint32_t n, uint64_t *entries)
 	if (map_has_nothing(map, leaf_of(lba))) {
 		memset(entries, 0, n * sizeof(*entries));
 	} else {
-		map->n_hits++;
 		error = map_get(map, leaf_of(lba), &leaf);
 		if (error == 0)
 			memcpy(entries, map_entry(map, leaf, lba),
@@ -364,11 +367,13 @@ static void map_change(struct map *map, uint64_t *entry, uint64_t to)
 {
 	map->n_mapped -= entry_state(*entry) == BLOCK_DATA;
 	map->n_zero -= entry_state(*entry) == BLOCK_ZERO;
+	map->n_raw -= entry_is_raw(*entry);
 	space_drop(&map->space, *entry);
 	*entry = to;
 	space_add(&map->space, to);
 	map->n_mapped += entry_state(to) == BLOCK_DATA;
 	map->n_zero += entry_state(to) == BLOCK_ZERO;
+	map->n_raw += entry_is_raw(to);
 }
 
 static void map_dirty(struct map *map, struct leaf *leaf)

@@ -66,6 +66,7 @@ struct leaf {
  * @n_dirty: pages that are dirty
  * @n_mapped: blocks with data
  * @n_zero: blocks that are zero by a record
+ * @n_raw: blocks with data in records that are not packed
  * @n_hits: pages looked for and found
  * @n_misses: and not found
  */
@@ -91,6 +92,7 @@ struct map {
 	uint32_t n_dirty;
 	uint64_t n_mapped;
 	uint64_t n_zero;
+	uint64_t n_raw;
 	uint64_t n_hits;
 	uint64_t n_misses;
 };

@@ -77,6 +77,9 @@ void background_stop(struct engine *engine);
  */
 int background_wait(struct engine *engine, uint32_t limit);
 
+/** layout_is_overcommitted - is the disk larger than what fits for sure? */
+bool layout_is_overcommitted(const struct super *super);
+
 /** layout_usable - bytes that live blocks may take, in all. */
 uint64_t layout_usable(const struct super *super);
 
