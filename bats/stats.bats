@@ -51,10 +51,10 @@ put() {
 	run -0 --separate-stderr bdus stats "$id"
 	# shellcheck disable=SC2154 # bats sets it
 	[[ -z $stderr ]]
-	[[ $output == *$'\ndata          1M\n'* ]]
-	[[ $output == *$'\novercommitted no\n'* ]]
+	[[ $output == *$'\ndata              1M\n'* ]]
+	[[ $output == *$'\novercommitted     no\n'* ]]
 	run -0 bdus stats -b "bdus-$id"
-	[[ $output == *$'\ndata          1048576\n'* ]]
+	[[ $output == *$'\ndata              1048576\n'* ]]
 	# every figure has its place in the page
 	for name in $(json 'keys_unsorted | .[4:][]'); do
 		grep -qE "^\.It Cm (.* , )*$name( |\$)" \

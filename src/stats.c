@@ -129,30 +129,18 @@ static const struct figure {
 	void (*make)(const struct stats *stats, char text[TEXT_SIZE]);
 	bool is_live;
 } figures[] = {
-#define FIELD(name, kind)                                                     \
-	{                                                                     \
-		{ #name, kind }, offsetof(struct stats, name), 0, NULL, false \
-	}
-#define LIVE(name, kind)                                                     \
-	{                                                                    \
-		{ #name, kind }, offsetof(struct stats, name), 0, NULL, true \
-	}
-#define FLAG(name, flag)                                    \
-	{                                                   \
-		{ name, REPORT_BOOL }, 0, flag, NULL, false \
-	}
-#define LIVE_FLAG(name, flag)                              \
+#define FIGURE(name, kind, field, flag, make, is_live)     \
 	{                                                  \
-		{ name, REPORT_BOOL }, 0, flag, NULL, true \
+		{ name, kind }, field, flag, make, is_live \
 	}
-#define MADE(name, kind, make)                    \
-	{                                         \
-		{ name, kind }, 0, 0, make, false \
-	}
-#define LIVE_MADE(name, kind, make)              \
-	{                                        \
-		{ name, kind }, 0, 0, make, true \
-	}
+#define FIELD(name, kind) \
+	FIGURE(#name, kind, offsetof(struct stats, name), 0, NULL, false)
+#define LIVE(name, kind) \
+	FIGURE(#name, kind, offsetof(struct stats, name), 0, NULL, true)
+#define FLAG(name, flag) FIGURE(name, REPORT_BOOL, 0, flag, NULL, false)
+#define LIVE_FLAG(name, flag) FIGURE(name, REPORT_BOOL, 0, flag, NULL, true)
+#define MADE(name, kind, make) FIGURE(name, kind, 0, 0, make, false)
+#define LIVE_MADE(name, kind, make) FIGURE(name, kind, 0, 0, make, true)
 	FIELD(size, REPORT_SIZE),
 	FIELD(data, REPORT_SIZE),
 	FIELD(zero, REPORT_SIZE),
@@ -191,7 +179,7 @@ static const struct figure {
 	FLAG("full", STATS_FULL),
 	LIVE_FLAG("failed", STATS_FAILED),
 	LIVE_FLAG("recompressing", STATS_RECOMPRESSING),
-	LIVE(level, REPORT_NUMBER),
+	LIVE(recompress_level, REPORT_NUMBER),
 	LIVE(examined, REPORT_SIZE),
 	LIVE(rewritten, REPORT_SIZE),
 	LIVE(saved, REPORT_SIZE),
@@ -238,7 +226,7 @@ void stats_print(const struct stats *stats, bool is_bytes)
 	for (size_t i = 0; i < N_FIGURES; i++) {
 		figure_text(&figures[i], stats, text);
 		if (text[0] != '\0')
-			printf("%-14s%s\n", figures[i].column.name,
+			printf("%-18s%s\n", figures[i].column.name,
 			       figure_shown(&figures[i], text, is_bytes, size));
 	}
 }

@@ -59,7 +59,7 @@
  * @replayed: batches when it was opened, a number
  * @recoveries: 1 if it had not been closed, a number
  * @waiting: writes that wait for space, a number
- * @level: of recompression, 0: there was none, a number
+ * @recompress_level: of recompression, 0: there was none, a number
  * @examined: data that recompression has looked at
  * @rewritten: data that it stored anew
  * @saved: what that takes less
@@ -94,7 +94,7 @@ struct stats {
 	uint64_t replayed;
 	uint64_t recoveries;
 	uint64_t waiting;
-	uint64_t level;
+	uint64_t recompress_level;
 	uint64_t examined;
 	uint64_t rewritten;
 	uint64_t saved;

@@ -90,9 +90,10 @@ static int format_run(void *opts, int argc, char **argv)
 {
 	const struct format *format = opts;
 	struct file file;
-	int code;
+	int code = action_operand(argc);
 
-	(void)argc;
+	if (code != EXIT_DONE)
+		return code;
 	if (format->label != NULL && strlen(format->label) > 47) {
 		msg_error("--label: is longer than 47 bytes");
 		return EXIT_USAGE;

@@ -18,6 +18,15 @@
 #define CHECK_WRONG 4
 #define CHECK_FAILED 8
 
+int action_operand(int argc)
+{
+	if (argc == 1)
+		return EXIT_DONE;
+	msg_error("%s operands", argc < 1 ? "too few" : "too many");
+	msg_hint("it takes a FILE or a DEVICE");
+	return EXIT_USAGE;
+}
+
 int action_failed(const char *path, const char *what, int error)
 {
 	msg_error("%s: %s: %s", path, what, strerror(-error));
@@ -91,9 +100,10 @@ static int check_file(const struct check_options *options, struct file *file,
 static int check_run(void *opts, int argc, char **argv)
 {
 	struct file file;
-	int code;
+	int code = action_operand(argc);
 
-	(void)argc;
+	if (code != EXIT_DONE)
+		return code;
 	if (file_open(&file, argv[0], true) != EXIT_DONE)
 		return CHECK_FAILED;
 	code = check_file(opts, &file, argv[0]);

@@ -12,6 +12,13 @@ extern const struct applet compress_action_info;
 extern const struct applet compress_action_check;
 
 /**
+ * action_operand - is there one operand? Prints what is wrong.
+ *
+ * Return: an exit code.
+ */
+int action_operand(int argc);
+
+/**
  * action_failed - say what is wrong with a volume
  * @path: of it
  * @what: is wrong
