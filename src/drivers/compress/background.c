@@ -14,13 +14,18 @@
 
 enum work { WORK_NONE, WORK_CHECKPOINT, WORK_CLEAN, WORK_FULL };
 
-/* Is it worth it to copy what is live in that segment? */
+/*
+ * Is it worth it to copy what is live in that segment? What was copied fills a
+ * segment up to its payload at least, so that there is an end to it.
+ */
 static bool background_gains(const struct engine *engine, uint32_t segment)
 {
 	uint32_t size = engine->super.segment_size;
+	uint32_t live_bytes =
+		engine->map.space.segments[segment].use.live_bytes;
 
-	return engine->map.space.segments[segment].use.live_bytes <=
-	       size - size / 16;
+	return live_bytes <= size - size / 16 &&
+	       live_bytes < layout_payload(&engine->super);
 }
 
 /* As many segments are emptied before a checkpoint makes them free. */
@@ -38,7 +43,7 @@ static enum work background_choose(const struct engine *engine,
 				   uint32_t *victim)
 {
 	const struct map *map = &engine->map;
-	bool is_low = map->space.n_free < map->n_free_low;
+	bool is_low = space_usable(&map->space) < map->n_free_low;
 	uint32_t n_empty;
 
 	if (map_is_checkpoint_due(map) ||
@@ -48,7 +53,7 @@ static enum work background_choose(const struct engine *engine,
 		return WORK_NONE;
 	n_empty = space_empty(&map->space);
 	if (n_empty >= background_share(engine) ||
-	    (n_empty > 0 && map->space.n_free <= SEGMENTS_FOR_TRIM))
+	    (n_empty > 0 && space_usable(&map->space) <= SEGMENTS_FOR_TRIM))
 		return WORK_CHECKPOINT;
 	if (space_victim(&map->space, victim) &&
 	    background_gains(engine, *victim))
@@ -60,6 +65,7 @@ static void background_set_full(struct engine *engine)
 {
 	pthread_mutex_lock(&engine->map.lock);
 	engine->is_full = true;
+	engine->full_at = engine->map.space.live_bytes;
 	pthread_cond_broadcast(&engine->map.changed);
 	pthread_mutex_unlock(&engine->map.lock);
 }
@@ -177,7 +183,7 @@ static int background_help(struct engine *engine)
 
 	if (engine->has_thread) {
 		background_await(engine);
-		error = engine->is_full ? -ENOSPC : 0;
+		error = background_is_full(engine) ? -ENOSPC : 0;
 		return error;
 	}
 	pthread_mutex_unlock(&engine->map.lock);
@@ -193,6 +199,8 @@ int background_wait(struct engine *engine, uint32_t limit)
 
 	/* rights may be with records that nobody is about to write */
 	log_kick(&engine->log);
+	/* there may be space below again */
+	log_refill(&engine->log);
 	pthread_mutex_lock(&map->lock);
 	engine->n_waiting++;
 	while (error == 0 && map_lacks(map, limit)) {

@@ -25,7 +25,9 @@ static void stats_of_map(struct engine *engine, struct stats *stats)
 	stats->since = map->bytes;
 	stats->sessions = map->applied.session;
 	stats->waiting = engine->n_waiting;
-	if (engine->is_full || space->live_bytes > engine->usable)
+	if (space->live_bytes > engine->usable ||
+	    (background_is_full(engine) &&
+	     map_lacks(map, SEGMENTS_FOR_CLEANER)))
 		stats->flags |= STATS_FULL;
 	pthread_mutex_unlock(&map->lock);
 }

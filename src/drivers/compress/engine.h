@@ -67,6 +67,7 @@ struct engine_options {
  * @is_stopping: the thread is to end; with the map's lock
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
+ * @full_at: as long as so many bytes are live; likewise
  * @n_cleaned: segments
  * @n_moved_bytes: records that were copied
  * @n_checkpoints: since it was opened
@@ -97,6 +98,7 @@ struct engine {
 	bool is_stopping;
 	unsigned int n_waiting;
 	bool is_full;
+	uint64_t full_at;
 	_Atomic uint64_t n_cleaned;
 	_Atomic uint64_t n_moved_bytes;
 	_Atomic uint64_t n_checkpoints;
@@ -136,6 +138,9 @@ struct format_options {
  */
 int engine_format(struct medium *medium, const struct format_options *options,
 		  struct super *super, const char **reason);
+
+/** layout_is_overcommitted - is the disk larger than what fits for sure? */
+bool layout_is_overcommitted(const struct super *super);
 
 /**
  * engine_read_super - find the superblock that counts

@@ -240,8 +240,7 @@ static inline uint32_t entry_share(uint64_t entry)
 static inline bool entry_is_raw(uint64_t entry)
 {
 	return entry_state(entry) == BLOCK_DATA &&
-	       entry_len(entry) ==
-		       entry_blocks(entry) * BLOCK_SIZE + UNIT_SIZE;
+	       entry_len(entry) == entry_blocks(entry) * BLOCK_SIZE + UNIT_SIZE;
 }
 
 /* Of the first block of a record of @len bytes at @off. */

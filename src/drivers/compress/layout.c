@@ -16,7 +16,7 @@
  * What of a segment holds records for sure: not its head, nor the end, where
  * the largest record no longer fits, nor the heads and ends of batches.
  */
-static uint64_t segment_payload(const struct super *super)
+uint64_t layout_payload(const struct super *super)
 {
 	return super->segment_size - 2 * BLOCK_SIZE - log_record_room(super) -
 	       super->segment_size / 128;
@@ -24,7 +24,7 @@ static uint64_t segment_payload(const struct super *super)
 
 uint64_t layout_usable(const struct super *super)
 {
-	return (super->n_segments - super->n_reserve) * segment_payload(super);
+	return (super->n_segments - super->n_reserve) * layout_payload(super);
 }
 
 /* A block that cannot be packed, with its record's header. */

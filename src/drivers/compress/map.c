@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "map.h"
 
@@ -61,6 +62,18 @@ static void map_free_cache(struct map *map)
 	free(map->hash);
 }
 
+/* Somebody may wait there for a time. */
+static void map_open_relief(struct map *map)
+{
+	pthread_condattr_t attr;
+
+	map->mark = UINT64_MAX;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&map->relief, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 int map_open(struct map *map, const struct super *super, struct medium *medium,
 	     uint64_t cache, unsigned int n_users)
 {
@@ -83,11 +96,13 @@ int map_open(struct map *map, const struct super *super, struct medium *medium,
 	pthread_mutex_init(&map->lock, NULL);
 	pthread_cond_init(&map->changed, NULL);
 	pthread_cond_init(&map->wake, NULL);
+	map_open_relief(map);
 	return 0;
 }
 
 void map_close(struct map *map)
 {
+	pthread_cond_destroy(&map->relief);
 	pthread_cond_destroy(&map->wake);
 	pthread_cond_destroy(&map->changed);
 	pthread_mutex_destroy(&map->lock);
@@ -313,7 +328,7 @@ static void map_return_right(struct map *map, struct leaf *leaf)
 
 static bool map_lacks_segments(const struct map *map, uint32_t limit)
 {
-	return limit != MAP_NO_LIMIT && map->space.n_free <= limit;
+	return limit != MAP_NO_LIMIT && space_usable(&map->space) <= limit;
 }
 
 bool map_lacks(const struct map *map, uint32_t limit)
@@ -422,6 +437,7 @@ void map_apply(struct map *map, const struct batch_head *head, uint64_t off,
 	       const struct position *after)
 {
 	const struct record *record = record_first(head);
+	uint64_t live_bytes = map->space.live_bytes;
 
 	for (uint32_t i = 0; i < head->n_records; i++) {
 		map_apply_record(map, record,
@@ -433,8 +449,12 @@ void map_apply(struct map *map, const struct batch_head *head, uint64_t off,
 		space_end(&map->space, map->applied.segment);
 	map->applied = *after;
 	map->bytes += head->len;
-	if (map->space.n_free < map->n_free_low || map_is_checkpoint_due(map))
+	if (space_usable(&map->space) < map->n_free_low ||
+	    map_is_checkpoint_due(map))
 		pthread_cond_signal(&map->wake);
+	if (map->space.live_bytes >= map->mark ||
+	    (map->has_waiters && map->space.live_bytes < live_bytes))
+		pthread_cond_signal(&map->relief);
 }
 
 void map_put(struct map *map, uint64_t lba, uint64_t entry)

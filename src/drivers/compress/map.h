@@ -48,6 +48,9 @@ struct leaf {
  * @lock: see above
  * @changed: a page, a right or a segment became available
  * @wake: the background has something to do
+ * @relief: @mark was reached; or something became free, and @has_waiters
+ * @mark: bytes of live blocks
+ * @has_waiters: somebody has been refused space, and waits for it
  * @n_free_low: which is when fewer segments are free
  * @bytes_due: or so much was applied
  * @bytes: applied since the last checkpoint was begun
@@ -74,6 +77,9 @@ struct map {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	pthread_cond_t wake;
+	pthread_cond_t relief;
+	uint64_t mark;
+	bool has_waiters;
 	uint32_t n_free_low;
 	uint64_t bytes_due;
 	uint64_t bytes;

@@ -68,6 +68,14 @@ int background_start(struct engine *engine);
 /** background_stop - end the thread. */
 void background_stop(struct engine *engine);
 
+/** background_is_full - was there nothing to be gained, and is it still so? The
+ * map's lock is held. */
+static inline bool background_is_full(const struct engine *engine)
+{
+	return engine->is_full &&
+	       engine->map.space.live_bytes >= engine->full_at;
+}
+
 /**
  * background_wait - let there be a right, and free segments
  * @engine: the volume
@@ -77,8 +85,8 @@ void background_stop(struct engine *engine);
  */
 int background_wait(struct engine *engine, uint32_t limit);
 
-/** layout_is_overcommitted - is the disk larger than what fits for sure? */
-bool layout_is_overcommitted(const struct super *super);
+/** layout_payload - bytes of records that a segment holds for sure. */
+uint64_t layout_payload(const struct super *super);
 
 /** layout_usable - bytes that live blocks may take, in all. */
 uint64_t layout_usable(const struct super *super);

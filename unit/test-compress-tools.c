@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-compress-tools - what is beside requests on compressed volumes: writes
+ * that wait for space, figures, growing, packing anew.
+ */
+#include <time.h>
+
+#include "content.h"
+#include "drivers/compress/check.h"
+#include "drivers/compress/engine.h"
+#include "drivers/compress/onfull.h"
+#include "memory.h"
+#include "stats.h"
+#include "tap.h"
+
+struct volume {
+	struct memory memory;
+	struct engine engine;
+	struct engine_options options;
+	struct super super;
+	uint64_t n_blocks;
+};
+
+static unsigned char buffer[64 * CONTENT_BYTES];
+
+static int volume_open(struct volume *volume)
+{
+	int error = engine_open(&volume->engine, &volume->memory.medium,
+				&volume->options);
+
+	if (error != 0)
+		printf("# open: %s: %s\n", volume->engine.reason,
+		       strerror(-error));
+	return error;
+}
+
+static void volume_make(struct volume *volume, uint64_t medium_size,
+			const struct format_options *format)
+{
+	const char *reason = NULL;
+
+	memset(volume, 0, sizeof(*volume));
+	memory_open(&volume->memory, medium_size);
+	volume->options =
+		(struct engine_options){ .n_workers = 3, .map_cache = 1 };
+	if (engine_format(&volume->memory.medium, format, &volume->super,
+			  &reason) != 0 ||
+	    volume_open(volume) != 0) {
+		printf("Bail out! %s\n", reason != NULL ? reason : "open");
+		exit(1);
+	}
+	volume->n_blocks = volume->super.size / CONTENT_BYTES;
+}
+
+static void volume_free(struct volume *volume)
+{
+	memory_close(&volume->memory);
+}
+
+static int do_write(struct volume *volume, uint64_t lba, uint32_t n,
+		    uint64_t version)
+{
+	struct waiter waiter;
+	int error;
+
+	for (uint32_t i = 0; i < n; i++)
+		content_fill(buffer + i * CONTENT_BYTES, lba + i, version);
+	waiter_init(&waiter);
+	error = engine_write(&volume->engine, 0, buffer, n * CONTENT_BYTES,
+			     lba * CONTENT_BYTES, &waiter.commit);
+	return waiter_wait(&waiter, &volume->engine, error);
+}
+
+static int do_discard(struct volume *volume, uint64_t lba, uint64_t n)
+{
+	struct waiter waiter;
+	int error;
+
+	waiter_init(&waiter);
+	error = engine_zero(&volume->engine, n * CONTENT_BYTES,
+			    lba * CONTENT_BYTES, true, &waiter.commit);
+	return waiter_wait(&waiter, &volume->engine, error);
+}
+
+static bool is_version(struct volume *volume, uint64_t lba, uint32_t n,
+		       uint64_t version)
+{
+	if (engine_read(&volume->engine, 1, buffer, n * CONTENT_BYTES,
+			lba * CONTENT_BYTES) != 0)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (!content_is(buffer + i * CONTENT_BYTES, lba + i, version))
+			return false;
+	return true;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* --- figures ----------------------------------------------------------------
+ */
+
+static void test_stats(void)
+{
+	struct format_options format = { .nonce = 51 };
+	struct volume volume;
+	struct stats stats;
+
+	volume_make(&volume, 16 << 20, &format);
+	content_kind = CONTENT_RAW;
+	do_write(&volume, 0, 32, 1);
+	content_kind = CONTENT_WELL;
+	do_write(&volume, 32, 32, 1);
+	do_write(&volume, 64, 16, 0); /* zeroes */
+	do_discard(&volume, 0, 8);
+	do_write(&volume, 32, 8, 2);
+	is_version(&volume, 32, 8, 2);
+	engine_stats(&volume.engine, &stats);
+	ok(stats.data == 56 * 4096 && stats.zero == 16 * 4096 &&
+		   stats.raw == 24 * 4096,
+	   "stats: data, zeroes, what is not packed");
+	ok(stats.written == 88 * 4096 && stats.discarded == 8 * 4096 &&
+		   stats.read == 8 * 4096,
+	   "stats: what clients did");
+	ok(stats.stored > 24 * 4096 && stats.stored < 40 * 4096 &&
+		   stats.log > stats.stored && stats.checkpoints == 1,
+	   "stats: what that took");
+	ok(stats.physical + stats.free == (uint64_t)volume.super.n_segments *
+						  volume.super.segment_size,
+	   "stats: all segments are free or in use");
+	engine_abandon(&volume.engine);
+	volume_open(&volume);
+	engine_stats(&volume.engine, &stats);
+	ok(stats.recoveries == 1 && stats.replayed > 0 &&
+		   stats.data == 56 * 4096 && stats.raw == 24 * 4096 &&
+		   stats.written == 0 && stats.sessions == 3,
+	   "stats: after a kill");
+	engine_close(&volume.engine);
+	volume_open(&volume);
+	engine_stats(&volume.engine, &stats);
+	ok(stats.recoveries == 0 && stats.replayed == 0 &&
+		   stats.raw == 24 * 4096,
+	   "stats: after a close");
+	engine_close(&volume.engine);
+	volume_free(&volume);
+}
+
+/* --- no space ---------------------------------------------------------------
+ */
+
+/* A write that may wait, and the memory that it is from. */
+struct late {
+	struct waiter waiter;
+	struct onfull_write write;
+	unsigned char *data;
+	uint64_t begun_ms;
+};
+
+static int late_begin(struct late *late, struct onfull *onfull, uint64_t lba,
+		      uint32_t n, uint64_t version)
+{
+	*late = (struct late){ .data = malloc(n * CONTENT_BYTES),
+			       .begun_ms = now_ms() };
+	for (uint32_t i = 0; i < n; i++)
+		content_fill(late->data + i * CONTENT_BYTES, lba + i, version);
+	waiter_init(&late->waiter);
+	late->write = (struct onfull_write){ .buf = late->data,
+					     .len = n * CONTENT_BYTES,
+					     .off = lba * CONTENT_BYTES,
+					     .commit = &late->waiter.commit };
+	return onfull_write(onfull, 0, &late->write);
+}
+
+static int late_end(struct late *late, struct onfull *onfull, int error)
+{
+	error = waiter_wait(&late->waiter, onfull->engine, error);
+	free(late->data);
+	return error;
+}
+
+static unsigned int warnings[8], n_warnings;
+
+static void note_warning(void *arg, unsigned int percent)
+{
+	(void)arg;
+	warnings[n_warnings++] = percent;
+}
+
+/* Nothing more fits: what can be written by eights, then by ones. */
+static uint64_t fill(struct volume *volume)
+{
+	uint64_t lba = 0;
+	int error = 0;
+
+	for (uint32_t n = 8; n > 0; n /= 8, error = 0)
+		for (; error == 0; lba += error == 0 ? n : 0)
+			error = do_write(volume, lba, n, 1);
+	return lba;
+}
+
+static void make_full(struct volume *volume, struct onfull *onfull,
+		      uint32_t wait_ms, uint64_t *written)
+{
+	struct format_options format = { .nonce = 52,
+					 .size = 64 << 20,
+					 .may_overcommit = true };
+
+	content_kind = CONTENT_RAW;
+	n_warnings = 0;
+	volume_make(volume, 8 << 20, &format);
+	*onfull = (struct onfull){ .engine = &volume->engine,
+				   .worker = 2,
+				   .wait_ms = wait_ms,
+				   .max = 2,
+				   .warn = note_warning };
+	ok(onfull_start(onfull) == 0, "full: starts, waits %u ms", wait_ms);
+	*written = fill(volume);
+}
+
+static void test_error(void)
+{
+	struct volume volume;
+	struct onfull onfull;
+	struct stats stats;
+	struct late late;
+	uint64_t written;
+	bool is_once = true;
+	int error;
+
+	make_full(&volume, &onfull, 0, &written);
+	error = late_begin(&late, &onfull, written, 1, 1);
+	ok(late_end(&late, &onfull, error) == -ENOSPC &&
+		   now_ms() - late.begun_ms < 10000,
+	   "full, error: fails at once");
+	engine_stats(&volume.engine, &stats);
+	ok(stats.flags == (STATS_FULL | STATS_OVERCOMMITTED),
+	   "full, error: says that it is full");
+	onfull_stop(&onfull);
+	for (unsigned int i = 1; i < n_warnings; i++)
+		is_once &= warnings[i] > warnings[i - 1];
+	ok(is_once && n_warnings > 0 && warnings[n_warnings - 1] == 95,
+	   "full, error: warned, once each");
+	ok(engine_close(&volume.engine) == 0, "full, error: closes");
+	volume_free(&volume);
+}
+
+static void test_queue(void)
+{
+	struct late lates[2], third;
+	struct volume volume;
+	struct onfull onfull;
+	uint64_t written;
+	int errors[2];
+
+	make_full(&volume, &onfull, 60000, &written);
+	for (uint32_t i = 0; i < 2; i++)
+		errors[i] =
+			late_begin(&lates[i], &onfull, written + 8 * i, 8, 7);
+	ok(errors[0] == 0 && errors[1] == 0, "full, queue: two wait");
+	errors[0] = late_begin(&third, &onfull, written + 16, 1, 1);
+	ok(errors[0] == -ENOSPC, "full, queue: the third does not");
+	late_end(&third, &onfull, errors[0]);
+	ok(engine_flush(&volume.engine) == 0, "full, queue: flushes");
+	ok(is_version(&volume, 0, 64, 1), "full, queue: reads");
+	ok(onfull.n == 2, "full, queue: they still wait");
+	ok(do_discard(&volume, 0, written / 2) == 0, "full, queue: discards");
+	ok(late_end(&lates[0], &onfull, 0) == 0 &&
+		   late_end(&lates[1], &onfull, 0) == 0,
+	   "full, queue: then they go on");
+	ok(is_version(&volume, written, 16, 7), "full, queue: and are there");
+	onfull_stop(&onfull);
+	ok(engine_close(&volume.engine) == 0, "full, queue: closes");
+	volume_free(&volume);
+}
+
+static void test_timeout(void)
+{
+	struct volume volume;
+	struct onfull onfull;
+	struct late late;
+	uint64_t written;
+	int error;
+
+	make_full(&volume, &onfull, 300, &written);
+	error = late_begin(&late, &onfull, written, 8, 7);
+	ok(error == 0, "full, timeout: waits");
+	ok(late_end(&late, &onfull, error) == -ENOSPC &&
+		   now_ms() - late.begun_ms >= 300,
+	   "full, timeout: fails when the time is over");
+	ok(onfull.n == 0, "full, timeout: nobody waits");
+	onfull.wait_ms = 60000;
+	error = late_begin(&late, &onfull, written, 8, 7);
+	ok(error == 0, "full, stop: waits");
+	onfull_stop(&onfull);
+	ok(late_end(&late, &onfull, error) == -ENOSPC &&
+		   now_ms() - late.begun_ms < 30000,
+	   "full, stop: fails when it ends");
+	ok(engine_close(&volume.engine) == 0, "full, stop: closes");
+	volume_free(&volume);
+}
+
+static uint64_t n_allocatable;
+
+/* A sparse file on a file system that becomes full. */
+static int some_allocate(struct medium *medium, uint64_t off, uint64_t len)
+{
+	struct memory *memory = (struct memory *)medium;
+
+	(void)off;
+	n_allocatable += memory->n_punched;
+	memory->n_punched = 0;
+	if (n_allocatable < len)
+		return -ENOSPC;
+	n_allocatable -= len;
+	return 0;
+}
+
+static void test_backing(void)
+{
+	struct format_options format = { .nonce = 53 };
+	struct volume volume;
+	uint64_t lba = 0;
+	int error = 0;
+
+	content_kind = CONTENT_RAW;
+	volume_make(&volume, 16 << 20, &format);
+	engine_close(&volume.engine);
+	volume.memory.medium.allocate = some_allocate;
+	n_allocatable = 5 << 20;
+	alarm(60);
+	ok(volume_open(&volume) == 0, "backing full: opens");
+	for (; error == 0 && lba < volume.n_blocks; lba++)
+		error = do_write(&volume, lba, 1, 1);
+	ok(error == -ENOSPC && lba > 500, "backing full: after %llu blocks: %s",
+	   (unsigned long long)lba, strerror(-error));
+	ok(engine_flush(&volume.engine) == 0, "backing full: flushes");
+	ok(do_discard(&volume, 0, lba) == 0, "backing full: discards");
+	ok(do_write(&volume, 5, 1, 2) == 0, "backing full: writes again");
+	ok(engine_close(&volume.engine) == 0 && volume_open(&volume) == 0 &&
+		   is_version(&volume, 5, 1, 2),
+	   "backing full: opens again");
+	alarm(0);
+	engine_close(&volume.engine);
+	volume_free(&volume);
+}
+
+static void test_parse(void)
+{
+	static const char *const bad[] = {
+		"",	     "errors",	 "queue=",    "queue=0",
+		"queue=-1s", "queue=1h", "queue=61m", "queue=99999999999999999",
+		"queue=3s ", "Queue",
+	};
+	uint32_t ms;
+
+	ok(onfull_parse("error", &ms) && ms == 0, "parse: error");
+	ok(onfull_parse("queue", &ms) && ms == 60000, "parse: queue");
+	ok(onfull_parse("queue=5s", &ms) && ms == 5000, "parse: queue=5s");
+	ok(onfull_parse("queue=5", &ms) && ms == 5000, "parse: queue=5");
+	ok(onfull_parse("queue=60m", &ms) && ms == 3600000, "parse: queue=60m");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ok(!onfull_parse(bad[i], &ms), "parse: not '%s'", bad[i]);
+}
+
+int main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	test_stats();
+	test_parse();
+	test_error();
+	test_queue();
+	test_timeout();
+	test_backing();
+	return tap_done();
+}
