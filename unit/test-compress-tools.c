@@ -9,6 +9,7 @@
 #include "drivers/compress/check.h"
 #include "drivers/compress/engine.h"
 #include "drivers/compress/onfull.h"
+#include "drivers/compress/recompress.h"
 #include "memory.h"
 #include "stats.h"
 #include "tap.h"
@@ -349,6 +350,129 @@ static void test_backing(void)
 	volume_free(&volume);
 }
 
+/* --- packing anew -----------------------------------------------------------
+ */
+
+/* Words, which a higher level packs better. */
+static void text_fill(unsigned char *block, uint64_t lba, uint64_t version)
+{
+	uint64_t random = lba * 1000 + version;
+
+	for (unsigned int i = 0; i < CONTENT_BYTES; i += 8) {
+		uint64_t word = content_mix(content_random(&random) % 97);
+
+		memcpy(block + i, &word, 3 + word % 6);
+		block[i + 7] = ' ';
+	}
+}
+
+static int text_write(struct volume *volume, uint64_t lba, uint32_t n,
+		      uint64_t version)
+{
+	struct waiter waiter;
+	int error;
+
+	memset(buffer, 0, sizeof(buffer));
+	for (uint32_t i = 0; i < n; i++)
+		text_fill(buffer + i * CONTENT_BYTES, lba + i, version);
+	waiter_init(&waiter);
+	error = engine_write(&volume->engine, 0, buffer, n * CONTENT_BYTES,
+			     lba * CONTENT_BYTES, &waiter.commit);
+	return waiter_wait(&waiter, &volume->engine, error);
+}
+
+static bool is_text(struct volume *volume, uint64_t lba, uint64_t version)
+{
+	unsigned char wanted[CONTENT_BYTES] = { 0 };
+
+	text_fill(wanted, lba, version);
+	return engine_read(&volume->engine, 1, buffer, CONTENT_BYTES,
+			   lba * CONTENT_BYTES) == 0 &&
+	       memcmp(buffer, wanted, CONTENT_BYTES) == 0;
+}
+
+/* As somebody who waits for the background would; for a minute. */
+static bool recompress_wait(struct volume *volume, struct stats *stats)
+{
+	struct timespec pause = { .tv_nsec = 1000000 };
+	uint64_t end_ms = now_ms() + 60000;
+
+	do {
+		nanosleep(&pause, NULL);
+		engine_stats(&volume->engine, stats);
+	} while ((stats->flags & STATS_RECOMPRESSING) && now_ms() < end_ms);
+	return !(stats->flags & STATS_RECOMPRESSING);
+}
+
+#define TEXT_BLOCKS 2048U
+
+static bool is_all_text(struct volume *volume, const uint64_t *versions)
+{
+	struct check check;
+
+	for (uint64_t lba = 0; lba < TEXT_BLOCKS; lba++)
+		if (!is_text(volume, lba, versions[lba]))
+			return false;
+	return check_volume(&volume->engine, true, &check) == 0 &&
+	       check_is_clean(&check);
+}
+
+/* While it goes on, blocks are written again: these must win. */
+static bool recompress_beside(struct volume *volume, uint64_t *versions)
+{
+	uint64_t random = 5, version = 1;
+	struct stats stats;
+
+	do {
+		uint64_t lba = content_random(&random) % TEXT_BLOCKS;
+
+		versions[lba] = ++version;
+		if (text_write(volume, lba, 1, version) != 0)
+			return false;
+		engine_stats(&volume->engine, &stats);
+	} while (stats.flags & STATS_RECOMPRESSING);
+	return true;
+}
+
+static void test_recompress(void)
+{
+	struct format_options format = { .nonce = 54, .level = 1 };
+	static uint64_t versions[TEXT_BLOCKS];
+	struct volume volume;
+	struct stats before, stats;
+
+	volume_make(&volume, 32 << 20, &format);
+	for (uint64_t lba = 0; lba < TEXT_BLOCKS; lba += 64) {
+		text_write(&volume, lba, 64, 1);
+		for (uint64_t i = 0; i < 64; i++)
+			versions[lba + i] = 1;
+	}
+	engine_stats(&volume.engine, &before);
+	ok(recompress_begin(&volume.engine, 15) == 0, "recompress: begins");
+	ok(recompress_begin(&volume.engine, 15) == 0 ||
+		   recompress_begin(&volume.engine, 16) == -EBUSY,
+	   "recompress: one at a time");
+	ok(recompress_beside(&volume, versions), "recompress: beside writes");
+	ok(recompress_wait(&volume, &stats), "recompress: is done");
+	ok(stats.rewritten > 0 && stats.saved > before.stored / 50,
+	   "recompress: of %llu bytes %llu are saved",
+	   (unsigned long long)before.stored, (unsigned long long)stats.saved);
+	ok(is_all_text(&volume, versions), "recompress: all is as before");
+	engine_abandon(&volume.engine);
+	ok(volume_open(&volume) == 0 && is_all_text(&volume, versions),
+	   "recompress: also after a kill");
+	recompress_begin(&volume.engine, 15);
+	recompress_wait(&volume, &before);
+	recompress_begin(&volume.engine, 15);
+	recompress_wait(&volume, &stats);
+	ok(before.rewritten < TEXT_BLOCKS * CONTENT_BYTES / 2 &&
+		   stats.rewritten == 0 &&
+		   stats.examined == TEXT_BLOCKS * CONTENT_BYTES,
+	   "recompress: what is done stays done");
+	ok(engine_close(&volume.engine) == 0, "recompress: closes");
+	volume_free(&volume);
+}
+
 static void test_parse(void)
 {
 	static const char *const bad[] = {
@@ -376,5 +500,6 @@ int main(void)
 	test_queue();
 	test_timeout();
 	test_backing();
+	test_recompress();
 	return tap_done();
 }

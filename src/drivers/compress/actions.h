@@ -10,6 +10,8 @@
 extern const struct applet compress_action_format;
 extern const struct applet compress_action_info;
 extern const struct applet compress_action_check;
+extern const struct applet compress_action_dump;
+extern const struct applet compress_action_recompress;
 
 /**
  * action_operand - is there one operand? Prints what is wrong.

@@ -12,7 +12,13 @@
 
 #include "rooms.h"
 
-enum work { WORK_NONE, WORK_CHECKPOINT, WORK_CLEAN, WORK_FULL };
+enum work {
+	WORK_NONE,
+	WORK_CHECKPOINT,
+	WORK_CLEAN,
+	WORK_FULL,
+	WORK_RECOMPRESS
+};
 
 /*
  * Is it worth it to copy what is live in that segment? What was copied fills a
@@ -50,7 +56,8 @@ static enum work background_choose(const struct engine *engine,
 	    (engine->n_waiting > 0 && map->n_rights_left == 0))
 		return WORK_CHECKPOINT;
 	if (!is_low)
-		return WORK_NONE;
+		return engine->recompress.is_running ? WORK_RECOMPRESS :
+						       WORK_NONE;
 	n_empty = space_empty(&map->space);
 	if (n_empty >= background_share(engine) ||
 	    (n_empty > 0 && space_usable(&map->space) <= SEGMENTS_FOR_TRIM))
@@ -58,7 +65,14 @@ static enum work background_choose(const struct engine *engine,
 	if (space_victim(&map->space, victim) &&
 	    background_gains(engine, *victim))
 		return WORK_CLEAN;
-	return n_empty > 0 ? WORK_CHECKPOINT : WORK_FULL;
+	if (n_empty > 0)
+		return WORK_CHECKPOINT;
+	/* what is packed better can be cleaned */
+	return engine->recompress.is_running &&
+			       space_usable(&map->space) >
+				       SEGMENTS_FOR_CLEANER + 1 ?
+		       WORK_RECOMPRESS :
+		       WORK_FULL;
 }
 
 static void background_set_full(struct engine *engine)
@@ -100,6 +114,45 @@ static int background_cleaned(struct engine *engine, uint32_t victim, int error)
 	return log_fail(&engine->log, 0);
 }
 
+static uint64_t background_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Until somebody wakes us, or for so long. The lock is held. */
+static void background_sleep(struct engine *engine, uint64_t ms)
+{
+	struct timespec until;
+	uint64_t nsec;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	nsec = (uint64_t)until.tv_nsec + ms % 1000 * 1000000;
+	until.tv_sec += (time_t)(ms / 1000 + nsec / 1000000000);
+	until.tv_nsec = (long)(nsec % 1000000000);
+	pthread_cond_timedwait(&engine->map.wake, &engine->map.lock, &until);
+}
+
+/* It takes half of the time, unless nobody else wants something done. */
+static int background_recompress(struct engine *engine)
+{
+	uint64_t begun_ms = background_now_ms();
+	uint64_t work = counts_work(engine);
+	int error = recompress_step(engine);
+
+	if (error == -EAGAIN)
+		return background_starved(engine);
+	if (error != 0 || counts_work(engine) == work)
+		return error;
+	pthread_mutex_lock(&engine->map.lock);
+	if (!engine->is_stopping && engine->n_waiting == 0)
+		background_sleep(engine, background_now_ms() - begun_ms + 1);
+	pthread_mutex_unlock(&engine->map.lock);
+	return 0;
+}
+
 /* Do one thing. Return: 0, -ENODATA (there is nothing to do) or -errno. */
 static int background_step(struct engine *engine)
 {
@@ -115,6 +168,8 @@ static int background_step(struct engine *engine)
 	case WORK_CLEAN:
 		return background_cleaned(engine, victim,
 					  clean_segment(engine, victim));
+	case WORK_RECOMPRESS:
+		return background_recompress(engine);
 	case WORK_FULL:
 		background_set_full(engine);
 		return -ENODATA;

@@ -17,6 +17,7 @@
 #include "check.h"
 #include "engine.h"
 #include "file.h"
+#include "ioctl.h"
 #include "msg.h"
 #include "onfull.h"
 #include "stats.h"
@@ -312,14 +313,26 @@ static void compress_discard(struct io *io)
 	compress_make_zero(io, true);
 }
 
-static void compress_ioctl(struct io *io)
+static void compress_recompress(struct io *io)
+{
+	struct engine *engine = &compress_of(io)->engine;
+	struct compress_recompress how;
+	int error = 0;
+
+	memcpy(&how, io->buf, sizeof(how));
+	if (how.level > 22 || how.reserved != 0)
+		error = -EINVAL;
+	else if (how.level == 0)
+		recompress_end(engine);
+	else
+		error = recompress_begin(engine, (int)how.level);
+	io_done(io, error);
+}
+
+static void compress_stats(struct io *io)
 {
 	struct stats stats;
 
-	if (io->command != STATS_GET) {
-		io_done(io, ENOTTY);
-		return;
-	}
 	engine_stats(&compress_of(io)->engine, &stats);
 	stats.flags |= STATS_LIVE;
 	stats.waiting += compress_of(io)->onfull.n;
@@ -327,11 +340,24 @@ static void compress_ioctl(struct io *io)
 	io_done(io, 0);
 }
 
+static void compress_ioctl(struct io *io)
+{
+	switch (io->command) {
+	case STATS_GET:
+		compress_stats(io);
+		break;
+	case COMPRESS_RECOMPRESS:
+		compress_recompress(io);
+		break;
+	default:
+		io_done(io, ENOTTY);
+	}
+}
+
 static const struct applet *const compress_actions[] = {
-	&compress_action_format,
-	&compress_action_info,
-	&compress_action_check,
-	NULL,
+	&compress_action_format,     &compress_action_info,
+	&compress_action_check,	     &compress_action_dump,
+	&compress_action_recompress, NULL,
 };
 
 DRIVER(compress) = {

@@ -52,6 +52,28 @@ static void stats_of_workers(const struct engine *engine, struct stats *stats)
 	}
 }
 
+uint64_t counts_work(const struct engine *engine)
+{
+	struct stats stats = { 0 };
+
+	stats_of_workers(engine, &stats);
+	return stats.read + stats.written + stats.discarded;
+}
+
+static void stats_of_recompress(struct engine *engine, struct stats *stats)
+{
+	const struct recompress *work = &engine->recompress;
+
+	pthread_mutex_lock(&engine->map.lock);
+	stats->recompress_level = (uint64_t)work->level;
+	if (work->is_running)
+		stats->flags |= STATS_RECOMPRESSING;
+	pthread_mutex_unlock(&engine->map.lock);
+	stats->examined = counts_get(&work->examined);
+	stats->rewritten = counts_get(&work->rewritten);
+	stats->saved = counts_get(&work->saved);
+}
+
 /* What does not change while it is open. */
 static void stats_of_super(const struct engine *engine, struct stats *stats)
 {
@@ -78,6 +100,7 @@ void engine_stats(struct engine *engine, struct stats *stats)
 	stats_of_map(engine, stats);
 	stats_of_log(engine, stats);
 	stats_of_workers(engine, stats);
+	stats_of_recompress(engine, stats);
 	stats->physical = (uint64_t)engine->super.n_segments *
 				  engine->super.segment_size -
 			  stats->free;

@@ -35,6 +35,9 @@ static inline uint64_t counts_get(const _Atomic uint64_t *count)
 	return atomic_load_explicit(count, memory_order_relaxed);
 }
 
+/** counts_work - a number that grows by what clients read and write. */
+uint64_t counts_work(const struct engine *engine);
+
 /**
  * engine_stats - tell what is stored, and what was done
  * @engine: opened; may be in use

@@ -193,6 +193,7 @@ int engine_open(struct engine *engine, struct medium *medium,
 void engine_abandon(struct engine *engine)
 {
 	background_stop(engine);
+	recompress_close(engine);
 	engine_free_rooms(engine);
 }
 
@@ -201,6 +202,7 @@ int engine_close(struct engine *engine)
 	int error = 0;
 
 	background_stop(engine);
+	recompress_close(engine);
 	if (!engine->options.is_read_only) {
 		log_kick(&engine->log);
 		error = log_drain(&engine->log);

@@ -6,7 +6,8 @@
  * Rooms: format (what is where on the medium), codec (packing), tree (pages of
  * the map), space (segments), map (cache of the map), log (batches),
  * checkpoint, recover (open), clean (cleaner), engine (requests), check,
- * counts.
+ * counts,
+ * recompress.
  */
 #ifndef BDUS_COMPRESS_ENGINE_H
 #define BDUS_COMPRESS_ENGINE_H
@@ -20,6 +21,7 @@
 #include "log.h"
 #include "map.h"
 #include "medium.h"
+#include "recompress.h"
 #include "counts.h"
 
 /**
@@ -68,6 +70,7 @@ struct engine_options {
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
  * @full_at: as long as so many bytes are live; likewise
+ * @recompress: see there
  * @n_cleaned: segments
  * @n_moved_bytes: records that were copied
  * @n_checkpoints: since it was opened
@@ -99,6 +102,7 @@ struct engine {
 	unsigned int n_waiting;
 	bool is_full;
 	uint64_t full_at;
+	struct recompress recompress;
 	_Atomic uint64_t n_cleaned;
 	_Atomic uint64_t n_moved_bytes;
 	_Atomic uint64_t n_checkpoints;

@@ -58,6 +58,20 @@ int recover_begin(struct engine *engine);
 int clean_segment(struct engine *engine, uint32_t segment);
 
 /**
+ * clean_append - append a copy
+ * @engine: the volume
+ * @record: a MOVE, as log_append() takes it
+ * @payload: of it
+ * @limit: more segments than this have to be free, or MAP_NO_LIMIT
+ *
+ * For the background.
+ *
+ * Return: 0, -EAGAIN (a checkpoint is needed first), or another -errno.
+ */
+int clean_append(struct engine *engine, struct record *record,
+		 const void *payload, uint32_t limit);
+
+/**
  * background_start - start the thread, unless is_manual
  * @engine: opened
  *
