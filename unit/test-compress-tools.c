@@ -10,6 +10,7 @@
 #include "drivers/compress/engine.h"
 #include "drivers/compress/onfull.h"
 #include "drivers/compress/recompress.h"
+#include "drivers/compress/resize.h"
 #include "memory.h"
 #include "stats.h"
 #include "tap.h"
@@ -473,6 +474,227 @@ static void test_recompress(void)
 	volume_free(&volume);
 }
 
+/* --- growing ----------------------------------------------------------------
+ */
+
+/* A volume that is to grow, and each block's version. */
+struct grown {
+	struct volume volume;
+	uint64_t *versions;
+	uint64_t n_blocks;
+	uint64_t random;
+	struct resize_options how;
+	unsigned char *before;
+	uint64_t old_size;
+	uint64_t new_size;
+};
+
+static void grown_write(struct grown *grown, uint32_t n)
+{
+	for (; n > 0; n--) {
+		uint64_t lba =
+			content_random(&grown->random) % (grown->n_blocks - 4);
+		uint64_t version = content_random(&grown->random) >> 1;
+
+		if (do_write(&grown->volume, lba, 4, version) != 0)
+			return;
+		for (uint32_t i = 0; i < 4; i++)
+			grown->versions[lba + i] = version;
+	}
+}
+
+/* @medium_size of @room; it ends as a crash would leave it. */
+static void grown_make(struct grown *grown, uint64_t medium_size, uint64_t room,
+		       uint32_t n_writes)
+{
+	struct format_options format = { .nonce = 55, .level = 1 };
+	const char *reason = NULL;
+	struct volume *volume = &grown->volume;
+
+	memset(grown, 0, sizeof(*grown));
+	content_kind = CONTENT_MIXED;
+	memory_open(&volume->memory, room);
+	volume->memory.medium.size = medium_size;
+	volume->options = (struct engine_options){ .n_workers = 3,
+						   .map_cache = 1,
+						   .is_manual = true };
+	engine_format(&volume->memory.medium, &format, &volume->super, &reason);
+	volume_open(volume);
+	grown->n_blocks = volume->super.size / CONTENT_BYTES;
+	grown->versions = calloc(grown->n_blocks, sizeof(*grown->versions));
+	grown->before = malloc(room);
+	grown_write(grown, n_writes);
+	engine_abandon(&volume->engine);
+	grown->old_size = volume->super.size;
+}
+
+static void grown_free(struct grown *grown)
+{
+	volume_free(&grown->volume);
+	free(grown->versions);
+	free(grown->before);
+}
+
+/* All is as it was, and what is new is zero and can be used. */
+static bool grown_is_good(struct grown *grown)
+{
+	struct volume *volume = &grown->volume;
+	struct engine *engine = &volume->engine;
+	struct check check;
+	bool is_good;
+
+	if (volume_open(volume) != 0)
+		return false;
+	is_good = engine->super.size == grown->old_size ||
+		  engine->super.size == grown->new_size;
+	for (uint64_t lba = 0; is_good && lba < grown->n_blocks; lba++)
+		is_good = is_version(volume, lba, 1, grown->versions[lba]);
+	is_good = is_good && check_volume(engine, true, &check) == 0 &&
+		  check_is_clean(&check);
+	if (is_good && engine->super.size > grown->old_size) {
+		uint64_t last = engine->super.size / CONTENT_BYTES - 1;
+
+		is_good = is_version(volume, last, 1, 0) &&
+			  do_write(volume, last, 1, 9) == 0 &&
+			  is_version(volume, last, 1, 9);
+	}
+	return engine_close(engine) == 0 && is_good;
+}
+
+/* Make the medium as a crash could leave it at that moment. */
+static void grown_crash(struct grown *grown, const struct memory *log,
+			uint32_t moment, uint32_t loss)
+{
+	unsigned char *bytes = grown->volume.memory.bytes;
+	uint32_t durable = 0;
+
+	memcpy(bytes, grown->before, grown->volume.memory.medium.size);
+	for (uint32_t i = 0; i < moment; i++)
+		if (log->ops[i].len == 0 && log->ops[i].covers > durable)
+			durable = log->ops[i].covers;
+	for (uint32_t i = 0; i < moment; i++) {
+		const struct memory_op *op = &log->ops[i];
+		uint32_t grain = i < durable || loss < 2 ? op->len : 512;
+
+		if (i >= durable && loss == 1)
+			continue;
+		for (uint32_t at = 0; at < op->len; at += grain)
+			if (i < durable || loss == 0 ||
+			    content_random(&grown->random) % 2)
+				memcpy(bytes + op->off + at, op->data + at,
+				       op->len - at < grain ? op->len - at :
+							      grain);
+	}
+}
+
+/* A crash after each write and sync, with nothing, all, or some of it lost. */
+static uint32_t grown_crashes(struct grown *grown, uint32_t *n_bad)
+{
+	struct memory *memory = &grown->volume.memory;
+	struct memory log = *memory;
+	uint32_t n = 0, step = log.n_ops / 150 + 1;
+
+	memory->ops = NULL;
+	memory->n_ops = memory->room = 0;
+	memory->is_recording = false;
+	for (uint32_t moment = 0; moment <= log.n_ops; moment++) {
+		/* all of the end, where the superblocks are written */
+		if (moment % step != 0 && moment + 20 < log.n_ops)
+			continue;
+		for (uint32_t loss = 0; loss < 4; loss++, n++) {
+			grown_crash(grown, &log, moment, loss);
+			if (!grown_is_good(grown) && (*n_bad)++ == 0)
+				printf("# operation %u of %u, loss %u\n",
+				       moment, log.n_ops, loss);
+		}
+	}
+	memory_forget(&log);
+	return n;
+}
+
+static void grown_grow(struct grown *grown, const char *what)
+{
+	struct memory *memory = &grown->volume.memory;
+	const char *reason = NULL;
+	uint32_t n_bad = 0, n;
+	struct super super;
+	int error;
+
+	memcpy(grown->before, memory->bytes, memory->medium.size);
+	memory->is_recording = true;
+	error = resize_volume(&memory->medium, &grown->how, &super, &reason);
+	ok(error == 0, "resize: %s: %s", what, error == 0 ? "done" : reason);
+	grown->new_size = super.size;
+	ok(error == 0 && super.size > grown->old_size,
+	   "resize: %s: from %llu to %llu", what,
+	   (unsigned long long)grown->old_size, (unsigned long long)super.size);
+	n = grown_crashes(grown, &n_bad);
+	ok(n_bad == 0, "resize: %s: %u of %u crashes leave it damaged", what,
+	   n_bad, n);
+	/* and without a crash */
+	memcpy(memory->bytes, grown->before, memory->medium.size);
+	resize_volume(&memory->medium, &grown->how, &super, &reason);
+	ok(super.size == grown->new_size && grown_is_good(grown),
+	   "resize: %s: all is as before", what);
+	grown->old_size = super.size;
+}
+
+static void test_resize(void)
+{
+	struct grown grown;
+
+	grown_make(&grown, 6 << 20, 12 << 20, 400);
+	grown.volume.memory.medium.size = 9 << 20;
+	grown_grow(&grown, "a larger medium");
+	grown.volume.memory.medium.size = 12 << 20;
+	grown_grow(&grown, "a larger medium again");
+	grown.how = (struct resize_options){ .size = 40 << 20,
+					     .may_overcommit = true };
+	grown_grow(&grown, "a larger disk only");
+	grown_free(&grown);
+	/* of a volume that is nearly full some segments have to be emptied */
+	grown_make(&grown, 6 << 20, 6 << 20, 3000);
+	grown.how = (struct resize_options){ .size = 100 << 20,
+					     .may_overcommit = true };
+	grown_grow(&grown, "a much larger disk");
+	grown_free(&grown);
+}
+
+static void test_resize_refusals(void)
+{
+	struct resize_options how = { .size = 4096 };
+	struct super super;
+	struct grown grown;
+	struct medium *medium = &grown.volume.memory.medium;
+	const char *reason = NULL;
+	int error;
+
+	grown_make(&grown, 6 << 20, 6 << 20, 10);
+	error = resize_volume(medium, &how, &super, &reason);
+	ok(error == -EINVAL && strstr(reason, "smaller") != NULL,
+	   "resize: not smaller: %s", reason);
+	how.size = 64 << 20;
+	error = resize_volume(medium, &how, &super, &reason);
+	ok(error == -EINVAL && strstr(reason, "too small") != NULL,
+	   "resize: not more than fits: %s", reason);
+	how.size = 4097;
+	error = resize_volume(medium, &how, &super, &reason);
+	ok(error == -EINVAL && strstr(reason, "multiple") != NULL,
+	   "resize: not so: %s", reason);
+	medium->size -= 4096;
+	how.size = 0;
+	error = resize_volume(medium, &how, &super, &reason);
+	ok(error == -ENOTSUP, "resize: not where some is missing: %s", reason);
+	medium->size += 4096;
+	error = resize_volume(medium, &how, &super, &reason);
+	ok(error == 0 && super.size == grown.old_size,
+	   "resize: nothing to do: %s, %llu", strerror(-error),
+	   (unsigned long long)super.size);
+	grown.new_size = grown.old_size;
+	ok(grown_is_good(&grown), "resize: all is as before");
+	grown_free(&grown);
+}
+
 static void test_parse(void)
 {
 	static const char *const bad[] = {
@@ -501,5 +723,7 @@ int main(void)
 	test_timeout();
 	test_backing();
 	test_recompress();
+	test_resize();
+	test_resize_refusals();
 	return tap_done();
 }

@@ -12,6 +12,7 @@ extern const struct applet compress_action_info;
 extern const struct applet compress_action_check;
 extern const struct applet compress_action_dump;
 extern const struct applet compress_action_recompress;
+extern const struct applet compress_action_resize;
 
 /**
  * action_operand - is there one operand? Prints what is wrong.

@@ -355,9 +355,13 @@ static void compress_ioctl(struct io *io)
 }
 
 static const struct applet *const compress_actions[] = {
-	&compress_action_format,     &compress_action_info,
-	&compress_action_check,	     &compress_action_dump,
-	&compress_action_recompress, NULL,
+	&compress_action_format,
+	&compress_action_info,
+	&compress_action_check,
+	&compress_action_dump,
+	&compress_action_resize,
+	&compress_action_recompress,
+	NULL,
 };
 
 DRIVER(compress) = {

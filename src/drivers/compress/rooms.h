@@ -99,6 +99,12 @@ static inline bool background_is_full(const struct engine *engine)
  */
 int background_wait(struct engine *engine, uint32_t limit);
 
+/** layout_reserve - fill in how many segments are kept free. */
+void layout_reserve(struct super *super);
+
+/** layout_fits - the largest disk that fits even if nothing can be packed. */
+uint64_t layout_fits(const struct super *super);
+
 /** layout_payload - bytes of records that a segment holds for sure. */
 uint64_t layout_payload(const struct super *super);
 
