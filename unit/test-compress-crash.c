@@ -202,6 +202,22 @@ static int step_reopen(struct workload *workload)
 				   &workload->options);
 }
 
+/* What is packed anew is the same; where there is no room, not all of it is. */
+static int step_recompress(struct workload *workload)
+{
+	struct engine *engine = &workload->engine;
+	int error = recompress_begin(engine, engine->super.level + 1);
+
+	while (error == 0 && engine->recompress.is_running) {
+		error = recompress_step(engine);
+		if (error == -EAGAIN)
+			error = engine_checkpoint(engine);
+		if (error == 0 && map_lacks(&engine->map, 4))
+			recompress_end(engine);
+	}
+	return error;
+}
+
 static int step(struct workload *workload)
 {
 	uint64_t *random = &workload->random;
@@ -212,8 +228,10 @@ static int step(struct workload *workload)
 	switch (pick(random, 100)) {
 	case 0:
 		return step_reopen(workload);
-	case 1 ... 3:
+	case 1 ... 2:
 		return engine_checkpoint(&workload->engine);
+	case 3:
+		return step_recompress(workload);
 	case 4 ... 18:
 		return step_flush(workload);
 	case 19 ... 28:

@@ -11,6 +11,16 @@ extern const struct applet compress_action_format;
 extern const struct applet compress_action_info;
 extern const struct applet compress_action_check;
 extern const struct applet compress_action_repair;
+extern const struct applet compress_action_dump;
+extern const struct applet compress_action_recompress;
+extern const struct applet compress_action_resize;
+
+/**
+ * action_operand - is there one operand? Prints what is wrong.
+ *
+ * Return: an exit code.
+ */
+int action_operand(int argc);
 
 /**
  * action_failed - say what is wrong with a volume

@@ -22,8 +22,10 @@ static int engine_make_codecs(struct engine *engine)
 	if (level == 0)
 		level = engine->super.level;
 	engine->codecs = calloc(n, sizeof(*engine->codecs));
-	if (engine->codecs == NULL)
+	engine->counts = aligned_alloc(64, n * sizeof(*engine->counts));
+	if (engine->codecs == NULL || engine->counts == NULL)
 		return -ENOMEM;
+	memset(engine->counts, 0, n * sizeof(*engine->counts));
 	while (engine->n_codecs < n) {
 		int error =
 			codec_open(&engine->codecs[engine->n_codecs], level);
@@ -64,6 +66,8 @@ static void engine_free_buffers(struct engine *engine)
 		codec_close(&engine->codecs[--engine->n_codecs]);
 	free(engine->codecs);
 	engine->codecs = NULL;
+	free(engine->counts);
+	engine->counts = NULL;
 }
 
 int engine_make_rooms(struct engine *engine)
@@ -140,6 +144,8 @@ int engine_prepare(struct engine *engine, struct medium *medium,
 		error = engine_admits(engine);
 	if (error != 0)
 		return error;
+	engine->was_in_use = !(engine->super.flags & SUPER_CLEAN);
+	engine->needs_check = engine->super.flags & SUPER_NEEDS_CHECK;
 	engine->reason = "not enough memory";
 	error = engine_make_rooms(engine);
 	if (error == 0)
@@ -157,6 +163,8 @@ static bool super_is_same(const struct super *super, struct super other)
 	other.position = super->position;
 	other.n_mapped = super->n_mapped;
 	other.n_zero = super->n_zero;
+	other.n_bad = super->n_bad;
+	other.n_raw = super->n_raw;
 	return memcmp(super, &other, sizeof(other)) == 0;
 }
 
@@ -249,6 +257,7 @@ int engine_open(struct engine *engine, struct medium *medium,
 void engine_abandon(struct engine *engine)
 {
 	background_stop(engine);
+	recompress_close(engine);
 	engine_free_rooms(engine);
 	pthread_mutex_destroy(&engine->phase_lock);
 }
@@ -256,10 +265,12 @@ void engine_abandon(struct engine *engine)
 /* Is there anything that the medium does not say yet? */
 static bool engine_is_unfinished(const struct engine *engine)
 {
-	if (engine->options.is_read_only)
+	int phase = atomic_load(&engine->phase);
+
+	/* what could not be loaded is never to be written over */
+	if (engine->options.is_read_only || phase == ENGINE_PREPARED)
 		return false;
-	return atomic_load(&engine->phase) != ENGINE_LOADED ||
-	       !(engine->super.flags & SUPER_CLEAN);
+	return phase != ENGINE_LOADED || !(engine->super.flags & SUPER_CLEAN);
 }
 
 static int engine_finish(struct engine *engine)
@@ -466,6 +477,7 @@ int engine_read(struct engine *engine, unsigned int worker, void *buf,
 		lba += n;
 		left -= n;
 	}
+	counts_add(&engine->counts[worker].read, len);
 	return error;
 }
 
@@ -542,6 +554,7 @@ int engine_write(struct engine *engine, unsigned int worker, const void *buf,
 	uint32_t left = len / BLOCK_SIZE;
 	int error = engine_admit(engine);
 
+	counts_add(&engine->counts[worker].written, error == 0 ? len : 0);
 	while (error == 0 && left > 0) {
 		struct record record = { .type = RECORD_DATA, .lba = lba };
 		const void *payload = NULL;
@@ -595,6 +608,8 @@ int engine_zero(struct engine *engine, uint64_t len, uint64_t off,
 
 	if (engine->options.is_read_only)
 		return -EROFS;
+	/* nobody else counts that in the background's */
+	counts_add(&engine->counts[engine->n_codecs - 1].discarded, len);
 	has_any = engine_zero_piece(engine, &now, &lba, &left);
 	if (has_any)
 		error = engine_ready(engine);

@@ -5,7 +5,9 @@
  *
  * Rooms: format (what is where on the medium), codec (packing), tree (pages of
  * the map), space (segments), map (cache of the map), log (batches),
- * checkpoint, recover (open), clean (cleaner), engine (requests), check.
+ * checkpoint, recover (open), clean (cleaner), engine (requests), check,
+ * counts,
+ * recompress.
  */
 #ifndef BDUS_COMPRESS_ENGINE_H
 #define BDUS_COMPRESS_ENGINE_H
@@ -19,6 +21,8 @@
 #include "log.h"
 #include "map.h"
 #include "medium.h"
+#include "recompress.h"
+#include "counts.h"
 
 /**
  * struct engine_options - how a volume is used
@@ -71,6 +75,9 @@ enum engine_phase {
  * @log: where it is written
  * @codecs: of each worker, and one for the background
  * @n_codecs: how many
+ * @counts: as many
+ * @was_in_use: it had not been closed when it was opened
+ * @needs_check: something was lost once
  * @usable: bytes that live blocks may take, in all
  * @copies: of pages, in a checkpoint
  * @indices: their numbers
@@ -85,6 +92,8 @@ enum engine_phase {
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
  * @n_in_vain: segments that were cleaned since something was written
+ * @full_at: as long as so many bytes are live; likewise
+ * @recompress: see there
  * @n_cleaned: segments
  * @n_moved_bytes: records that were copied
  * @n_checkpoints: since it was opened
@@ -105,6 +114,9 @@ struct engine {
 	struct log log;
 	struct codec *codecs;
 	unsigned int n_codecs;
+	struct counts *counts;
+	bool was_in_use;
+	atomic_bool needs_check;
 	uint64_t usable;
 	struct page *copies;
 	uint64_t *indices;
@@ -119,9 +131,11 @@ struct engine {
 	unsigned int n_waiting;
 	bool is_full;
 	_Atomic uint32_t n_in_vain;
-	uint64_t n_cleaned;
-	uint64_t n_moved_bytes;
-	uint64_t n_checkpoints;
+	uint64_t full_at;
+	struct recompress recompress;
+	_Atomic uint64_t n_cleaned;
+	_Atomic uint64_t n_moved_bytes;
+	_Atomic uint64_t n_checkpoints;
 	uint64_t n_replayed;
 };
 
@@ -158,6 +172,9 @@ struct format_options {
  */
 int engine_format(struct medium *medium, const struct format_options *options,
 		  struct super *super, const char **reason);
+
+/** layout_is_overcommitted - is the disk larger than what fits for sure? */
+bool layout_is_overcommitted(const struct super *super);
 
 /**
  * engine_read_super - find the superblock that counts

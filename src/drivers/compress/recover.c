@@ -216,6 +216,7 @@ int recover_begin(struct engine *engine)
 
 	if (!recover_take(engine, &at))
 		return -ENOSPC;
+	log_refill(&engine->log);
 	at.session++;
 	at.sequence += SEQUENCE_STEP;
 	at.off = 0;

@@ -437,6 +437,7 @@ static void survey_count(struct repair *repair, const struct page *page,
 
 		map->n_zero += entry_state(entry) == BLOCK_ZERO;
 		map->n_bad += entry_state(entry) == BLOCK_BAD;
+		map->n_raw += entry_is_raw(entry);
 		if (entry_state(entry) != BLOCK_DATA)
 			continue;
 		map->n_mapped++;
@@ -534,7 +535,8 @@ static void survey_compare(struct repair *repair)
 	if (repair->n_leaves == 0 && !repair->is_root_lost)
 		repair->is_count_wrong = super->n_mapped != map->n_mapped ||
 					 super->n_zero != map->n_zero ||
-					 super->n_bad != map->n_bad;
+					 super->n_bad != map->n_bad ||
+					 super->n_raw != map->n_raw;
 	if (!is_known)
 		repair->n_unexplained =
 			repair->is_root_lost ?
@@ -575,6 +577,7 @@ int survey_map(struct repair *repair)
 	engine->map.n_mapped = 0;
 	engine->map.n_zero = 0;
 	engine->map.n_bad = 0;
+	engine->map.n_raw = 0;
 	if (repair->is_root_lost)
 		survey_root(repair);
 	trusts = survey_tree(repair);
