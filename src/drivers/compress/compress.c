@@ -111,12 +111,12 @@ static int compress_open(struct dev *dev)
 		goto out_free;
 	compress_fit(compress, dev);
 	code = store_serve(&compress->store, dev, path, 0);
-	if (code == EXIT_DONE) {
-		/* without it in the backing, it still is of use to us */
+	/* without it in the backing, it still is of use to us */
+	if (!compress->store.is_read_only)
 		attrs->ops |=
 			1U << KBDUS_OP_DISCARD | 1U << KBDUS_OP_WRITE_ZEROES;
+	if (code == EXIT_DONE)
 		return EXIT_DONE;
-	}
 	engine_abandon(&compress->engine);
 out_free:
 	free(compress->writes);

@@ -103,6 +103,10 @@ int file_open(struct file *file, const char *path, bool is_read_only)
 	if (S_ISBLK(st.st_mode) && !is_read_only)
 		flags |= O_EXCL;
 	file->fd = open(path, flags);
+	if (file->fd < 0 && errno == EBUSY) {
+		msg_error("%s: is in use", path);
+		return EXIT_BUSY;
+	}
 	if (file->fd < 0)
 		return file_failed(file, path, "cannot open");
 	file->medium.size = (uint64_t)st.st_size;
