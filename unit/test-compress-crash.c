@@ -517,9 +517,15 @@ static void crash(struct memory *memory, unsigned char *before,
 static bool state_opens(const struct state *state, struct memory *memory,
 			struct engine *engine)
 {
-	int error =
-		engine_open(engine, &memory->medium, &state->workload->options);
+	bool is_ours = state->random % 2;
+	uint32_t n_ops = memory->n_ops;
+	int error = engine_prepare(engine, &memory->medium,
+				   &state->workload->options);
 
+	if (error == 0)
+		error = engine_start(engine, is_ours);
+	if (!is_ours && memory->n_ops != n_ops)
+		error = -EEXIST;
 	if (error != 0) {
 		printf("# seed %llu, state %u (%s, moment %u): %s: %s\n",
 		       (unsigned long long)state->workload->seed, state->number,

@@ -344,7 +344,11 @@ static void test_threads(const char *what, enum content_kind kind,
 	   "%s: made", what);
 	volume.options.is_manual = false;
 	volume.options.checkpoint_bytes = 1 << 20;
-	ok(volume_open(&volume) == 0, "%s: opens", what);
+	/* all of them make the first write */
+	ok(engine_prepare(&volume.engine, &volume.memory.medium,
+			  &volume.options) == 0 &&
+		   engine_start(&volume.engine, false) == 0,
+	   "%s: opens", what);
 	for (unsigned int i = 0; i < N_THREADS; i++) {
 		parts[i] = (struct part){ .volume = &volume,
 					  .worker = i,
@@ -542,6 +546,284 @@ static void test_read_only(void)
 	volume_free(&volume);
 }
 
+/* --- handing over -----------------------------------------------------------
+ */
+
+/* Two drivers, of which one has the volume, with what both know of it. */
+struct pair {
+	struct volume volumes[2];
+	unsigned int now;
+	unsigned char *seen; /* the medium, when it was last looked at */
+};
+
+static bool pair_make(struct pair *pair, uint64_t medium_size,
+		      const struct format_options *format, bool is_manual)
+{
+	struct volume *volume = &pair->volumes[0];
+
+	pair->now = 0;
+	if (!volume_make(volume, medium_size, format, 1) ||
+	    engine_close(&volume->engine) != 0)
+		return false;
+	volume->options.is_manual = is_manual;
+	volume->options.checkpoint_bytes = 1 << 20;
+	pair->volumes[1] = *volume;
+	pair->seen = malloc(medium_size);
+	return volume_open(volume) == 0;
+}
+
+static void pair_free(struct pair *pair)
+{
+	volume_free(&pair->volumes[0]);
+	free(pair->seen);
+}
+
+static struct memory *pair_memory(struct pair *pair)
+{
+	return &pair->volumes[0].memory;
+}
+
+static struct volume *pair_now(struct pair *pair)
+{
+	return &pair->volumes[pair->now];
+}
+
+static struct volume *pair_next(struct pair *pair)
+{
+	return &pair->volumes[!pair->now];
+}
+
+static int pair_prepare(struct pair *pair)
+{
+	struct volume *next = pair_next(pair);
+
+	return engine_prepare(&next->engine, &pair_memory(pair)->medium,
+			      &next->options);
+}
+
+static void pair_look(struct pair *pair)
+{
+	const struct memory *memory = pair_memory(pair);
+
+	memcpy(pair->seen, memory->bytes, memory->medium.size);
+}
+
+static bool pair_is_unchanged(struct pair *pair)
+{
+	const struct memory *memory = pair_memory(pair);
+
+	return memcmp(pair->seen, memory->bytes, memory->medium.size) == 0;
+}
+
+/* The other one has it from now on, and knows what was written. */
+static void pair_switch(struct pair *pair)
+{
+	struct volume *now = pair_now(pair), *next = pair_next(pair);
+
+	engine_abandon(&now->engine);
+	next->version = now->version;
+	next->random = now->random;
+	pair->now = !pair->now;
+}
+
+static int pair_use(struct pair *pair, uint64_t n_steps)
+{
+	struct volume *volume = pair_now(pair);
+	int error = 0;
+
+	for (uint64_t i = 0; error == 0 && i < n_steps; i++) {
+		uint32_t n = 1 + (uint32_t)pick(volume, 8);
+		uint64_t lba = pick(volume, volume->n_blocks - n);
+
+		switch (pick(volume, 16)) {
+		case 0:
+			error = engine_flush(&volume->engine);
+			break;
+		case 1:
+			error = step_zero(volume, lba, n);
+			break;
+		case 2 ... 5:
+			error = step_read(volume, lba, n);
+			break;
+		default:
+			error = step_write(volume, lba, n);
+		}
+	}
+	return error;
+}
+
+/*
+ * One comes to rest, the other one looks, and either takes over or does not.
+ * From the rest on until there is a write nothing changes on the medium, and
+ * nothing is left to be replayed.
+ */
+static int pair_round(struct pair *pair)
+{
+	struct volume *now = pair_now(pair), *next = pair_next(pair);
+	int error = pair_prepare(pair);
+
+	if (error == 0)
+		error = pair_use(pair, pick(now, 60));
+	if (error == 0)
+		error = engine_rest(&now->engine);
+	pair_look(pair);
+	if (error == 0)
+		error = engine_start(&next->engine, false);
+	if (error == 0 && next->engine.n_replayed != 0)
+		error = -EOVERFLOW;
+	if (error == 0)
+		error = engine_flush(&next->engine);
+	next->random = now->random;
+	if (error == 0)
+		error = model_compare(next);
+	if (!pair_is_unchanged(pair))
+		error = -ECHILD;
+	if (error == 0 && pick(now, 3) == 0)
+		engine_abandon(&next->engine);
+	else if (error == 0)
+		pair_switch(pair);
+	return error;
+}
+
+static void test_handover(const char *what, bool is_manual)
+{
+	struct format_options format = { .nonce = 51 };
+	struct pair pair;
+	int n, error = 0;
+
+	content_kind = CONTENT_RAW;
+	ok(pair_make(&pair, 6 << 20, &format, is_manual), "%s: made", what);
+	for (n = 0; error == 0 && n < 150; n++)
+		error = pair_round(&pair);
+	ok(error == 0, "%s: %d times: %s", what, n, strerror(-error));
+	ok(is_manual || pair_now(&pair)->engine.n_checkpoints > 0,
+	   "%s: the background works on", what);
+	error = model_compare(pair_now(&pair));
+	ok(error == 0 && engine_close(&pair_now(&pair)->engine) == 0,
+	   "%s: content is the model's", what);
+	pair_free(&pair);
+	content_kind = CONTENT_MIXED;
+}
+
+/* A candidate that cannot read the map: the other one goes on. */
+static void test_failing_start(void)
+{
+	struct format_options format = { .nonce = 52 };
+	uint64_t off, len;
+	struct volume *now;
+	struct pair pair;
+	int error;
+
+	ok(pair_make(&pair, 6 << 20, &format, false), "failing start: made");
+	now = pair_now(&pair);
+	ok(pair_use(&pair, 500) == 0 && pair_prepare(&pair) == 0 &&
+		   engine_rest(&now->engine) == 0,
+	   "failing start: at rest");
+	pair_look(&pair);
+	off = now->super.map_off[0];
+	len = now->super.segments_off - off;
+	memset(pair_memory(&pair)->bytes + off, 0, len);
+	error = engine_start(&pair_next(&pair)->engine, false);
+	ok(error == -EIO, "failing start: %s: %s",
+	   pair_next(&pair)->engine.reason, strerror(-error));
+	engine_abandon(&pair_next(&pair)->engine);
+	memcpy(pair_memory(&pair)->bytes + off, pair.seen + off, len);
+	ok(pair_is_unchanged(&pair), "failing start: has written nothing");
+	ok(pair_use(&pair, 500) == 0 && model_compare(now) == 0 &&
+		   engine_close(&now->engine) == 0,
+	   "failing start: the other one goes on");
+	pair_free(&pair);
+}
+
+static int no_space(struct medium *medium, uint64_t off, uint64_t len)
+{
+	(void)medium;
+	(void)off;
+	(void)len;
+	return -ENOSPC;
+}
+
+static int has_space(struct medium *medium, uint64_t off, uint64_t len)
+{
+	(void)medium;
+	(void)off;
+	(void)len;
+	return 0;
+}
+
+/* The first write finds no room, or fails for good. */
+static void test_failing_begin(void)
+{
+	struct format_options format = { .nonce = 53 };
+	struct volume *now;
+	struct memory *memory;
+	struct pair pair;
+	int error;
+
+	ok(pair_make(&pair, 6 << 20, &format, false) &&
+		   pair_use(&pair, 500) == 0 && pair_prepare(&pair) == 0 &&
+		   engine_rest(&pair_now(&pair)->engine) == 0 &&
+		   engine_start(&pair_next(&pair)->engine, false) == 0,
+	   "failing begin: made");
+	pair_switch(&pair);
+	pair_look(&pair);
+	now = pair_now(&pair);
+	memory = pair_memory(&pair);
+	memory->medium.allocate = no_space;
+	ok(do_write(now, 0, buffer, 0, 1) == -ENOSPC &&
+		   engine_flush(&now->engine) == 0 && pair_is_unchanged(&pair),
+	   "failing begin: no room, nothing changed");
+	memory->medium.allocate = has_space;
+	memory->fail_after = 3;
+	error = do_write(now, 0, buffer, 0, 1);
+	ok(error == -EIO, "failing begin: %s", strerror(-error));
+	memory->fail_after = -1;
+	ok(do_write(now, 0, buffer, 0, 1) == -EIO &&
+		   engine_flush(&now->engine) == -EIO &&
+		   engine_rest(&now->engine) == -EIO,
+	   "failing begin: for ever");
+	ok(model_compare(now) == 0 && engine_close(&now->engine) == -EIO,
+	   "failing begin: can be read");
+	ok(pair_prepare(&pair) == 0 &&
+		   engine_start(&pair_next(&pair)->engine, true) == 0 &&
+		   model_compare(pair_next(&pair)) == 0,
+	   "failing begin: opens again");
+	engine_abandon(&pair_next(&pair)->engine);
+	pair_free(&pair);
+}
+
+/* After a crash, looked at and left alone, or looked at and written to. */
+static void test_unwritten(void)
+{
+	struct format_options format = { .nonce = 54 };
+	struct volume *now, *next;
+	struct pair pair;
+
+	ok(pair_make(&pair, 6 << 20, &format, false) &&
+		   pair_use(&pair, 500) == 0,
+	   "unwritten: made");
+	now = pair_now(&pair);
+	next = pair_next(&pair);
+	engine_abandon(&now->engine);
+	pair_look(&pair);
+	ok(pair_prepare(&pair) == 0 && engine_start(&next->engine, false) == 0,
+	   "unwritten: starts");
+	ok(next->engine.n_replayed > 0 && model_compare(next) == 0 &&
+		   engine_rest(&next->engine) == 0 && pair_is_unchanged(&pair),
+	   "unwritten: %llu batches replayed, nothing written",
+	   (unsigned long long)next->engine.n_replayed);
+	ok(engine_close(&next->engine) == 0 &&
+		   (next->engine.super.flags & SUPER_CLEAN),
+	   "unwritten: is clean when it was closed");
+	pair_look(&pair);
+	ok(pair_prepare(&pair) == 0 &&
+		   engine_start(&next->engine, false) == 0 &&
+		   next->engine.n_replayed == 0 && model_compare(next) == 0 &&
+		   engine_close(&next->engine) == 0 && pair_is_unchanged(&pair),
+	   "unwritten: clean as it was, nothing written");
+	pair_free(&pair);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -554,5 +836,10 @@ int main(void)
 	test_overcommit();
 	test_failures();
 	test_read_only();
+	test_handover("hand-over", true);
+	test_handover("hand-over, with a background", false);
+	test_failing_start();
+	test_failing_begin();
+	test_unwritten();
 	return tap_done();
 }
