@@ -203,6 +203,8 @@ test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c s
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
 	build/deps/lib/libzstd.a
 
+test-drivers-compress_with := $(test-drivers_with)
+
 # All that reads and changes LUKS headers.
 luks := $(wildcard src/drivers/encrypt/luks*.c) $(patsubst \
 	%,src/drivers/encrypt/%.c,af cipher kdf secret slot) src/msg.c
