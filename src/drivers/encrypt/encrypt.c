@@ -270,12 +270,14 @@ static int encrypt_open(struct dev *dev)
 	struct encrypt_kept *kept = dev_kept_memory(dev);
 	const char *path = dev_operand(dev, 0);
 	uint32_t wanted_block = dev_attrs(dev)->logical_block_size;
-	int code = encrypt_check_options(encrypt);
+	int code = encrypt_check_options(encrypt), error;
 
 	if (code != EXIT_DONE)
 		return code;
-	if (secret_init() != 0) {
-		msg_error("cannot get memory for keys: %s", strerror(errno));
+	error = secret_init();
+	if (error != 0) {
+		msg_error("cannot keep keys safe in memory: %s",
+			  strerror(-error));
 		return EXIT_FAILED;
 	}
 	code = store_acquire(&encrypt->store, dev, path);
