@@ -220,6 +220,18 @@ static int encrypt_get_volume(struct encrypt *encrypt, struct dev *dev,
 		&kept->volume);
 }
 
+/* By now all that a cipher has of the key is where it is going to be. */
+static void encrypt_warn_unlocked(const char *path)
+{
+	if (secret_is_locked())
+		return;
+	msg_warn("%s: its key cannot be locked in memory, and may get into "
+		 "swap",
+		 path);
+	msg_hint("raise the limit of locked memory (ulimit -l), or run this "
+		 "with CAP_IPC_LOCK, as root has it");
+}
+
 /* The ciphers have the key: from here on it is only for the next driver. */
 static int encrypt_keep_key(const struct encrypt *encrypt, struct dev *dev)
 {
@@ -254,6 +266,8 @@ static int encrypt_set_up(struct encrypt *encrypt, struct dev *dev,
 	code = encrypt_make_ciphers(encrypt, dev, &kept->volume);
 	if (code == EXIT_DONE)
 		code = encrypt_keep_key(encrypt, dev);
+	if (code == EXIT_DONE)
+		encrypt_warn_unlocked(path);
 	if (code == EXIT_DONE)
 		code = encrypt_fit_blocks(encrypt, path, wanted_block, attrs);
 	if (code == EXIT_DONE)
