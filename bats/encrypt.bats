@@ -123,6 +123,37 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	END
 }
 
+# has_open FILE: any of ours
+has_open() {
+	local pid
+	for pid in $(pgrep -x bdus); do
+		find "/proc/$pid/fd" -lname "$1" | grep . && return
+	done
+}
+
+@test "a key file's descriptor is closed once it is open, a supervisor's too" {
+	volume 20M
+	fill_pattern data "$MiB"
+	start bdus encrypt --supervise --keep-key --key-fd 5 --ready-fd 6 file \
+		5<key 6>ready
+	wait_until 5 test -s ready
+	[[ $(pgrep -xc bdus) == 2 ]]
+	has_open "$dir/file"
+	run ! has_open "$dir/key"
+	run ! has_open "$dir/ready"
+	put data
+	# nor is what has its number by now closed by those that follow
+	for ((n = 1; n <= 3; n++)); do
+		kill -9 "$(attribute pid)"
+		wait_until 10 has_restarts "$n"
+		holds data
+	done
+	# one that is not read, but for another volume
+	bdus rerun "$id" encrypt --keep-key --key-fd 5 file 5<key
+	run ! has_open "$dir/key"
+	holds data
+}
+
 ### refusals ##################################################################
 
 @test "a wrong key: 3, and nothing is left behind" {
@@ -138,13 +169,33 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	opened file
 }
 
+@test "a descriptor that is not open, or taken: 2" {
+	volume 20M
+	refused 2 '--key-fd: descriptor 9 is not open' --key-fd 9 file
+	# as numbers of what bdus opens itself go
+	for fd in 3 4 5 6 7 8; do
+		refused 2 "--key-fd: descriptor $fd is not open" --key-fd $fd \
+			--supervise file 3>&- 4>&-
+	done
+	refused 2 '--ready-fd: descriptor 9 is not open, or another option' \
+		--key-fd 9 --ready-fd 9 file 9<key
+	for fd in 200 201; do
+		refused 2 "--key-fd: descriptor $fd is for bdus itself" \
+			--key-fd $fd file 200<key 201<key
+	done
+	start bdus encrypt --key-file key file
+	for fd in 3 4 5 6 7 8; do
+		run -2 bdus rerun "$id" encrypt --key-fd $fd file 3>&- 4>&-
+		[[ $output == *"descriptor $fd is not open"* ]]
+	done
+}
+
 @test "a key slot, a file, a passphrase that is not there" {
 	volume 20M
 	: >empty
 	refused 1 'slot 3' --key-file key --key-slot 3 file
 	refused 1 'none: ' --key-file none file
 	refused 1 'empty' --key-file empty file
-	refused 1 '' --key-fd 77 file
 	refused 1 '' file
 	refused 2 'key-slot' --key-file key --key-slot 99 file
 	refused 2 'key-slot' --key-file key --key-slot x file

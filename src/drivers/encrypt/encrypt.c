@@ -211,13 +211,18 @@ static int encrypt_get_volume(struct encrypt *encrypt, struct dev *dev,
 	const struct encrypt_kept *before = dev_kept_before(dev);
 	struct encrypt_kept *kept = dev_kept_memory(dev);
 
+	int code;
+
 	/* the supervisor's: what was served shall be served on */
 	if (dev_is_restart(dev) && kept->has_key)
 		return EXIT_DONE;
-	return volume_open(
+	code = volume_open(
 		&encrypt->volume, path, encrypt->store.fd, encrypt->store.size,
 		before != NULL && before->has_key ? &before->volume : NULL,
 		&kept->volume);
+	if (!dev_is_restart(dev))
+		passphrase_close(&encrypt->volume.passphrase);
+	return code;
 }
 
 /* By now all that a cipher has of the key is where it is going to be. */
