@@ -212,7 +212,7 @@ has_open() {
 	refused 2 'key-size' "${plain[@]}" file
 	refused 2 '512bit or 64B' "${plain[@]}" --key-size 512 file
 	plain+=(--key-size 128bit)
-	refused 2 'aes-xts-plain64' "${plain[@]}" file
+	refused 2 'aes-xts-plain64 with 512bit or 256bit' "${plain[@]}" file
 	plain+=(--key-size 256bit)
 	refused 2 '--offset' "${plain[@]}" --offset 2048 file
 	refused 2 '--skip' "${plain[@]}" --skip 2048 file

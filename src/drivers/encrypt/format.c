@@ -143,6 +143,7 @@ static int format_check_cipher(struct making *making)
 {
 	const struct format *format = making->format;
 	struct luks_new *new = &making->new;
+	char accepted[CIPHER_LIST_SIZE];
 	int status = EXIT_DONE;
 
 	new->key_size = strstr(format->cipher, "-xts-") != NULL ? 64 : 32;
@@ -153,8 +154,8 @@ static int format_check_cipher(struct making *making)
 		return status;
 	msg_error("--cipher: there is no %s with a key of %u bits", new->cipher,
 		  new->key_size * 8);
-	msg_hint("accepted: aes-xts-plain64 with 512bit or 256bit, "
-		 "aes-cbc-essiv:sha256 with 256bit, 192bit or 128bit");
+	cipher_list(accepted, sizeof(accepted));
+	msg_hint("accepted: %s", accepted);
 	return EXIT_USAGE;
 }
 
