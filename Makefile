@@ -195,7 +195,7 @@ test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c s
 
 # All that reads and changes LUKS headers.
 luks := $(wildcard src/drivers/encrypt/luks*.c) $(patsubst \
-	%,src/drivers/encrypt/%.c,af cipher kdf secret slot) src/msg.c
+	%,src/drivers/encrypt/%.c,af cipher kdf secret slot uuid) src/msg.c
 test-image_with := $(luks) src/drivers/encrypt/image.c
 test-luks-crash_with := $(test-image_with)
 test-luks-flip_with := $(luks)
