@@ -197,8 +197,12 @@ has_open() {
 	refused 1 'none: ' --key-file none file
 	refused 1 'empty' --key-file empty file
 	refused 1 '' file
-	refused 2 'key-slot' --key-file key --key-slot 99 file
-	refused 2 'key-slot' --key-file key --key-slot x file
+	for slot in 32 99 x; do
+		refused 2 "'$slot' is no key slot of LUKS2" --key-file key \
+			--key-slot $slot file
+	done
+	made bdus pbkdf2 --type luks1 --force file
+	refused 2 "'8' is no key slot of LUKS1" --key-file key --key-slot 8 file
 	no_device
 }
 

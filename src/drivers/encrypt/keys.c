@@ -16,6 +16,7 @@
 #include "secret.h"
 #include "terminal.h"
 #include "target.h"
+#include "units.h"
 
 #define KEYS_OPERANDS "FILE|DEVICE"
 
@@ -120,7 +121,7 @@ static int keys_open(struct change *change, const struct keys *keys,
 	status = target_open(&change->target, DISK_READ);
 	if (status != EXIT_DONE)
 		return status;
-	status = target_slot(&change->target, keys->slot, &change->slot);
+	status = units_slot(&change->target.luks, keys->slot, &change->slot);
 	if (status == EXIT_DONE) {
 		change->key = secret_alloc(LUKS_KEY_MAX);
 		if (change->key != NULL)

@@ -121,24 +121,6 @@ int target_reopen(struct target *target)
 	return status;
 }
 
-int target_slot(const struct target *target, const char *text, int *slot)
-{
-	unsigned int count = target->luks.n_slots;
-	uint64_t value;
-
-	*slot = LUKS_ANY_SLOT;
-	if (text == NULL)
-		return EXIT_DONE;
-	if (opt_parse_uint(text, &value) != 0 || value >= count) {
-		msg_error("--key-slot: '%s' is no key slot of LUKS%u", text,
-			  target->luks.version);
-		msg_hint("accepted: 0 to %u", count - 1);
-		return EXIT_USAGE;
-	}
-	*slot = (int)value;
-	return EXIT_DONE;
-}
-
 int target_check_used(const struct target *target, int slot)
 {
 	if (slot == LUKS_ANY_SLOT || target->luks.slots[slot].is_used)

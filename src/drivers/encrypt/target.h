@@ -74,16 +74,6 @@ void target_close(struct target *target);
  */
 int target_reopen(struct target *target);
 
-/**
- * target_slot - read the value of --key-slot
- * @target: open
- * @text: what was typed, or NULL
- * @slot: filled in; %LUKS_ANY_SLOT without @text
- *
- * Return: an exit code.
- */
-int target_slot(const struct target *target, const char *text, int *slot);
-
 /** target_check_used - is that key slot there? Return: an exit code. */
 int target_check_used(const struct target *target, int slot);
 
