@@ -82,6 +82,17 @@ int target_open(struct target *target, enum disk_mode mode)
 	return status;
 }
 
+int target_start(struct target *target, int argc, char **argv, int count,
+		 const char *names)
+{
+	int status = target_begin(argc, count, names);
+
+	if (status != EXIT_DONE)
+		return status;
+	target->path = argv[0];
+	return target_open(target, DISK_READ);
+}
+
 void target_close(struct target *target)
 {
 	if (!target->is_open)
