@@ -9,12 +9,6 @@ load encrypt
 reruns=${BDUS_RERUNS:-20}
 recoveries=${BDUS_RECOVERIES:-20}
 
-# kill -9, of the driver that serves now
-kill_driver() {
-	wait_until 10 is_in_state live
-	kill -9 "$(attribute pid)"
-}
-
 # From now on nobody can know the passphrase.
 forget() { rm key; }
 

@@ -61,8 +61,6 @@ nowhere() {
 	[[ -z $output && -z $stderr ]]
 }
 
-parent_of() { awk '{ print $4 }' "/proc/$1/stat"; } # PID
-
 # processes: of ours, all that there are
 processes() { pgrep -x bdus; }
 

@@ -13,14 +13,6 @@ teardown() {
 
 has_waiting() { (($(attribute waiting) >= $1)); }
 
-# kill -9, of the driver that serves now
-kill_driver() {
-	wait_until 10 is_in_state live
-	kill -9 "$(attribute pid)"
-}
-
-parent_of() { awk '{ print $4 }' "/proc/$1/stat"; } # PID
-
 read_block() { # OFFSET
 	dd if="$dev" of=/dev/null bs=4k skip=$(($1 / 4096)) count=1 \
 		iflag=direct status=none
