@@ -252,6 +252,18 @@ has_open() {
 	done
 }
 
+@test "a device that is open here is refused by cryptsetup" {
+	modprobe dm-crypt
+	below $((20 * MiB))
+	made bdus pbkdf2 /dev/ram0
+	opened /dev/ram0
+	run ! cryptsetup open --key-file key /dev/ram0 upper
+	[[ $output == *"/dev/ram0"*"in use"* && ! -e /dev/mapper/upper ]]
+	bdus destroy "$dev"
+	cryptsetup open --key-file key /dev/ram0 upper
+	cryptsetup close upper
+}
+
 @test "open by dm-crypt: 5, with the user named" {
 	modprobe -a loop dm-crypt
 	below $((20 * MiB))
