@@ -486,6 +486,14 @@ has_given_up() {
 	wait "$supervisor"
 }
 
+@test "a supervised rerun whose log cannot be opened says so once" {
+	truncate -s 64M file
+	start bdus loop --supervise file
+	run -0 --separate-stderr bdus rerun "$id" loop --log no/such/log file
+	[[ $(grep -c 'no/such/log: cannot open (--log)' <<<"$stderr") == 1 ]]
+	read_block 0
+}
+
 # Its driver has been replaced, and the next one is dead too, before it looks.
 @test "a supervisor restarts no driver that somebody has replaced" {
 	truncate -s 64M file other

@@ -353,8 +353,9 @@ static void runtime_detach(void *arg)
 {
 	struct runtime *runtime = arg;
 
-	/* its path may be relative */
-	runtime_open_log(&runtime->opts);
+	/* its path may be relative; the driver has told if it does not do */
+	if (runtime->opts.log != NULL)
+		msg_to_log(runtime->opts.log);
 	if (runtime->daemon.is_background)
 		daemon_detach();
 }
