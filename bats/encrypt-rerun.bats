@@ -167,15 +167,17 @@ files_stay() {
 
 @test "a question of a rerun is interrupted: echo is back, nothing changed" {
 	volume 20M
-	for options in '' --recoverable; do
+	mv file other # a supervised device's key is not for this one
+	volume 20M
+	for options in '' --recoverable --supervise; do
 		# shellcheck disable=SC2086 # none or one
 		opened $options file
 		count=$(pgrep -xc bdus)
 		ask "trap : INT
-			bdus rerun $id encrypt file
+			bdus rerun $id encrypt other
 			until stty -a | grep -q ' echo '; do sleep 0.1; done
 			echo it is back" \
-			"Passphrase of file: " 'secr\x03' "it is back" ''
+			"Passphrase of other: " 'secr\x03' "it is back" ''
 		wait_until 10 are_left "$count"
 		[[ $(attribute pid) == "$pid" && $(attribute restarts) == 0 ]]
 		read_block

@@ -245,6 +245,9 @@ static int runtime_bring_up(struct runtime *runtime)
 		code = EXIT_DONE;
 	if (code == EXIT_DONE && runtime->opts.is_supervised)
 		supervise_ready(&runtime->supervise, runtime->dev.id);
+	/* after that: for a supervisor it is a failure before */
+	if (code == EXIT_DONE && !runtime->supervise.is_restart)
+		daemon_release(&runtime->daemon);
 	return code;
 }
 
@@ -336,16 +339,15 @@ static int runtime_run_supervised(void *arg)
 
 /*
  * Whoever waits for the first driver sees that it failed by the last close, and
- * goes as soon as it is ready.
+ * goes when it is ready; if earlier, that is the end of the attempt.
  */
 static void runtime_begun(void *arg)
 {
 	struct runtime *runtime = arg;
 
-	if (runtime->daemon.is_background) {
-		prctl(PR_SET_PDEATHSIG, 0);
-		close(runtime->daemon.parent);
-	}
+	if (runtime->daemon.is_background)
+		prctl(PR_SET_PDEATHSIG, SIGHUP);
+	daemon_release(&runtime->daemon);
 	runtime_each_fd(runtime, runtime_close_fd);
 }
 
