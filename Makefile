@@ -198,16 +198,16 @@ test-compress-tools_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
-	src/privilege.c src/backing.c src/progress.c src/report.c src/stats.c \
-	src/attribute.c src/terminal.c \
-	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
-	build/deps/lib/libzstd.a
+	src/privilege.c src/backing.c src/meminfo.c src/progress.c src/report.c \
+	src/stats.c src/attribute.c src/terminal.c src/holders.c src/devid.c \
+	src/opt.c src/nearest.c src/msg.c
 
 test-drivers-compress_with := $(test-drivers_with)
 
 # All that reads and changes LUKS headers.
 luks := $(wildcard src/drivers/encrypt/luks*.c) $(patsubst \
-	%,src/drivers/encrypt/%.c,af cipher kdf secret slot) src/msg.c
+	%,src/drivers/encrypt/%.c,af cipher kdf secret slot uuid) src/meminfo.c \
+	src/msg.c
 test-image_with := $(luks) src/drivers/encrypt/image.c
 test-luks-crash_with := $(test-image_with)
 test-luks-flip_with := $(luks)

@@ -448,6 +448,8 @@ check_completion() {
 		[[ $(complete_words $rerun 7 loop --on-hang h) == hold ]]
 		[[ -z $(complete_words $rerun 7 loop --size '') ]]
 		[[ -z $(complete_words $rerun 7 loop --force) ]]
+		[[ $(complete_words $rerun 7 encrypt --keep) == --keep-key ]]
+		[[ -z $(complete_words $rerun 7 encrypt header-b) ]]
 	done
 	[[ $(complete_words bdus rerun --fo) == --force ]]
 }

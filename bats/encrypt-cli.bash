@@ -35,6 +35,8 @@ wait_until() {
 	done
 }
 
+has_ended() { ! kill -0 "$1" 2>/dev/null; }
+
 # ends_with STATUS PID: a child
 ends_with() {
 	local status=0

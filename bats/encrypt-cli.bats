@@ -119,6 +119,24 @@ they_read() {
 	refused 1 "is no multiple of 4096" format --sector-size 4K odd <<<secret
 }
 
+@test "format: the ciphers that a hint lists can be had, and no others" {
+	local hint name sizes size
+	run -2 --separate-stderr encrypt format -c serpent-xts-plain64 disk
+	hint=$(sed -n 's/^hint: accepted: //p' <<<"$stderr")
+	[[ $hint == "aes-xts-plain64 with 512bit or 256bit, "* ]]
+	while read -r name _ sizes; do
+		for size in 512 384 256 192 128; do
+			rm -f disk
+			if [[ $sizes == *"${size}bit"* ]]; then
+				luks2 disk secret -c "$name" -s "${size}bit"
+			else
+				refused 2 "no $name with a key of $size" format \
+					-c "$name" -s "${size}bit" disk
+			fi
+		done
+	done <<<"${hint//, /$'\n'}"
+}
+
 @test "format: bad options" {
 	truncate -s 20M disk
 	sum disk

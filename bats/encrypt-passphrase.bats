@@ -5,6 +5,7 @@
 # terminals with their signals. Needs neither the kernel module nor privilege.
 
 load encrypt-cli
+load terminal
 
 ### files, descriptors, pipes ##################################################
 
@@ -101,42 +102,6 @@ load encrypt-cli
 }
 
 ### terminals #################################################################
-
-# ask COMMAND [PROMPT ANSWER]...: on a terminal; what it shows is in ./screen.
-# The n-th time a prompt is named, its n-th appearance is awaited.
-ask() {
-	local command=$1 status=0 pid
-	local -A seen=()
-	shift
-	rm -f keyboard screen
-	mkfifo keyboard
-	# what runs in the background has SIGINT and SIGQUIT ignored
-	env --default-signal script -qefc "$command" screen <keyboard \
-		>/dev/null 7>&- &
-	pid=$!
-	exec 7>keyboard
-	while (($# > 0)); do
-		seen[$1]=$((${seen[$1]-0} + 1))
-		if ! wait_until 10 shows "$1" "${seen[$1]}"; then
-			exec 7>&-
-			fail "was not asked: $1"
-			return 1
-		fi
-		printf '%b' "$2" >&7
-		shift 2
-	done
-	wait_until 20 has_ended "$pid" || status=1
-	exec 7>&-
-	wait "$pid" || status=$?
-	return $status
-}
-
-has_ended() { ! kill -0 "$1" 2>/dev/null; }
-
-# shows TEXT [TIMES]: on the screen
-shows() {
-	[[ -e screen ]] && (($(grep -aoF -- "$1" screen | wc -l) >= ${2-1}))
-}
 
 @test "terminal: a new passphrase is asked for twice, and not shown" {
 	truncate -s 20M disk

@@ -4,6 +4,7 @@
 
 load lib
 load encrypt
+load terminal
 
 # How often, where the number matters (200 for the figures of the README).
 reruns=${BDUS_RERUNS:-20}
@@ -113,6 +114,65 @@ mounted() {
 	# the next one does not have it either
 	asked file
 }
+
+@test "a supervised device hands its key on without --keep-key, too" {
+	volume 20M
+	opened --supervise file
+	forget
+	fill_pattern data "$MiB"
+	put data
+	for ((n = 1; n <= 3; n++)); do
+		rerun file
+		holds data
+		kill_driver
+		wait_until 10 has_restarts $((2 * n))
+		holds data
+	done
+	[[ $(pgrep -xc bdus) == 2 ]]
+}
+
+@test "a passphrase that is typed: three tries, and the old driver serves on" {
+	volume 20M
+	opened file
+	fill_pattern data "$MiB"
+	put data
+	prompt="Passphrase of file: "
+	for options in '' --foreground; do
+		run -3 ask "bdus rerun $id encrypt $options file" \
+			"$prompt" 'wrong\n' "$prompt" 'wrong\n' "$prompt" '\x20\n'
+		shows "wrong passphrase" 3
+		[[ $(attribute pid) == "$pid" ]]
+		holds data
+	done
+	ask "bdus rerun $id encrypt file" \
+		"$prompt" 'wrong\n' "$prompt" "$passphrase\n"
+	shows "$dev"
+	run ! grep -q "$passphrase" screen
+	[[ $(attribute restarts) == 1 && $(attribute pid) != "$pid" ]]
+	holds data
+}
+
+@test "a question of a rerun is interrupted: echo is back, nothing changed" {
+	volume 20M
+	mv file other # a supervised device's key is not for this one
+	volume 20M
+	for options in '' --recoverable --supervise; do
+		# shellcheck disable=SC2086 # none or one
+		opened $options file
+		count=$(pgrep -xc bdus)
+		ask "trap : INT
+			bdus rerun $id encrypt other
+			until stty -a | grep -q ' echo '; do sleep 0.1; done
+			echo it is back" \
+			"Passphrase of other: " 'secr\x03' "it is back" ''
+		wait_until 10 are_left "$count"
+		[[ $(attribute pid) == "$pid" && $(attribute restarts) == 0 ]]
+		read_block
+		bdus destroy "$dev"
+	done
+}
+
+are_left() { [[ $(pgrep -xc bdus) == "$1" ]]; } # PROCESSES
 
 @test "--keep-key: the next driver has it, and the one after if it keeps it" {
 	volume 20M

@@ -61,8 +61,6 @@ nowhere() {
 	[[ -z $output && -z $stderr ]]
 }
 
-parent_of() { awk '{ print $4 }' "/proc/$1/stat"; } # PID
-
 # processes: of ours, all that there are
 processes() { pgrep -x bdus; }
 
@@ -144,6 +142,29 @@ locked_at() {
 		}
 		is_it && /^VmFlags:/ { found = / lo / && / dd / }
 		END { exit !found }' "/proc/$1/smaps"
+}
+
+# confined KIB COMMAND...: as root, but with that limit of locked memory
+confined() {
+	prlimit "--memlock=$(($1 * 1024))" setpriv --bounding-set=-ipc_lock \
+		--inh-caps=-ipc_lock "${@:2}"
+}
+
+@test "a key that cannot be locked: a warning, but not if it is to be kept" {
+	make_volume
+	open=(bdus encrypt --no-mlock --key-file key)
+	run -0 --separate-stderr confined 8192 "${open[@]}" file
+	[[ -z $stderr ]]
+	bdus destroy "$output"
+	run -0 --separate-stderr confined 64 "${open[@]}" file
+	[[ $stderr == *"file: its key cannot be locked in memory"*"ulimit -l"* ]]
+	dev=$output
+	in_use
+	bdus destroy "$dev"
+	for how in --keep-key --supervise; do
+		run -1 --separate-stderr confined 0 "${open[@]}" $how file
+		[[ $stderr == *"cannot lock the volume key in memory"* ]]
+	done
 }
 
 ### core files ################################################################

@@ -123,6 +123,37 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	END
 }
 
+# has_open FILE: any of ours
+has_open() {
+	local pid
+	for pid in $(pgrep -x bdus); do
+		find "/proc/$pid/fd" -lname "$1" | grep . && return
+	done
+}
+
+@test "a key file's descriptor is closed once it is open, a supervisor's too" {
+	volume 20M
+	fill_pattern data "$MiB"
+	start bdus encrypt --supervise --keep-key --key-fd 5 --ready-fd 6 file \
+		5<key 6>ready
+	wait_until 5 test -s ready
+	[[ $(pgrep -xc bdus) == 2 ]]
+	has_open "$dir/file"
+	run ! has_open "$dir/key"
+	run ! has_open "$dir/ready"
+	put data
+	# nor is what has its number by now closed by those that follow
+	for ((n = 1; n <= 3; n++)); do
+		kill -9 "$(attribute pid)"
+		wait_until 10 has_restarts "$n"
+		holds data
+	done
+	# one that is not read, but for another volume
+	bdus rerun "$id" encrypt --keep-key --key-fd 5 file 5<key
+	run ! has_open "$dir/key"
+	holds data
+}
+
 ### refusals ##################################################################
 
 @test "a wrong key: 3, and nothing is left behind" {
@@ -138,16 +169,40 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	opened file
 }
 
+@test "a descriptor that is not open, or taken: 2" {
+	volume 20M
+	refused 2 '--key-fd: descriptor 9 is not open' --key-fd 9 file
+	# as numbers of what bdus opens itself go
+	for fd in 3 4 5 6 7 8; do
+		refused 2 "--key-fd: descriptor $fd is not open" --key-fd $fd \
+			--supervise file 3>&- 4>&-
+	done
+	refused 2 '--ready-fd: descriptor 9 is not open, or another option' \
+		--key-fd 9 --ready-fd 9 file 9<key
+	for fd in 200 201; do
+		refused 2 "--key-fd: descriptor $fd is for bdus itself" \
+			--key-fd $fd file 200<key 201<key
+	done
+	start bdus encrypt --key-file key file
+	for fd in 3 4 5 6 7 8; do
+		run -2 bdus rerun "$id" encrypt --key-fd $fd file 3>&- 4>&-
+		[[ $output == *"descriptor $fd is not open"* ]]
+	done
+}
+
 @test "a key slot, a file, a passphrase that is not there" {
 	volume 20M
 	: >empty
 	refused 1 'slot 3' --key-file key --key-slot 3 file
 	refused 1 'none: ' --key-file none file
 	refused 1 'empty' --key-file empty file
-	refused 1 '' --key-fd 77 file
 	refused 1 '' file
-	refused 2 'key-slot' --key-file key --key-slot 99 file
-	refused 2 'key-slot' --key-file key --key-slot x file
+	for slot in 32 99 x; do
+		refused 2 "'$slot' is no key slot of LUKS2" --key-file key \
+			--key-slot $slot file
+	done
+	made bdus pbkdf2 --type luks1 --force file
+	refused 2 "'8' is no key slot of LUKS1" --key-file key --key-slot 8 file
 	no_device
 }
 
@@ -161,7 +216,7 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 	refused 2 'key-size' "${plain[@]}" file
 	refused 2 '512bit or 64B' "${plain[@]}" --key-size 512 file
 	plain+=(--key-size 128bit)
-	refused 2 'aes-xts-plain64' "${plain[@]}" file
+	refused 2 'aes-xts-plain64 with 512bit or 256bit' "${plain[@]}" file
 	plain+=(--key-size 256bit)
 	refused 2 '--offset' "${plain[@]}" --offset 2048 file
 	refused 2 '--skip' "${plain[@]}" --skip 2048 file
@@ -195,6 +250,18 @@ has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000
 		cmp --bytes=4096 data "$dev"
 		bdus destroy "$dev"
 	done
+}
+
+@test "a device that is open here is refused by cryptsetup" {
+	modprobe dm-crypt
+	below $((20 * MiB))
+	made bdus pbkdf2 /dev/ram0
+	opened /dev/ram0
+	run ! cryptsetup open --key-file key /dev/ram0 upper
+	[[ $output == *"/dev/ram0"*"in use"* && ! -e /dev/mapper/upper ]]
+	bdus destroy "$dev"
+	cryptsetup open --key-file key /dev/ram0 upper
+	cryptsetup close upper
 }
 
 @test "open by dm-crypt: 5, with the user named" {

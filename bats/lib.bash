@@ -87,6 +87,14 @@ has_in_flight() { (($(attribute in_flight) > 0)); }
 has_written() { (($(attribute write_requests) >= $1)); } # REQUESTS
 has_restarts() { (($(attribute restarts) >= $1)); }	 # N
 
+# kill -9, of the driver that serves now
+kill_driver() {
+	wait_until 10 is_in_state live
+	kill -9 "$(attribute pid)"
+}
+
+parent_of() { awk '{ print $4 }' "/proc/$1/stat"; } # PID
+
 # verify DEV SIZE [FIO-OPTION...]: random writes of 4k to 64k, then read back
 verify() {
 	fio --name=verify --filename="$1" --size="$2" --direct=1 \

@@ -13,8 +13,6 @@ teardown() {
 
 has_waiting() { (($(attribute waiting) >= $1)); }
 
-parent_of() { awk '{ print $4 }' "/proc/$1/stat"; } # PID
-
 read_block() { # OFFSET
 	dd if="$dev" of=/dev/null bs=4k skip=$(($1 / 4096)) count=1 \
 		iflag=direct status=none
@@ -473,6 +471,14 @@ has_given_up() {
 	read_block 0
 	bdus destroy "$id"
 	wait "$supervisor"
+}
+
+@test "a supervised rerun whose log cannot be opened says so once" {
+	truncate -s 64M file
+	start bdus loop --supervise file
+	run -0 --separate-stderr bdus rerun "$id" loop --log no/such/log file
+	[[ $(grep -c 'no/such/log: cannot open (--log)' <<<"$stderr") == 1 ]]
+	read_block 0
 }
 
 # Its driver has been replaced, and the next one is dead too, before it looks.

@@ -1,14 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backing - who else uses a regular file or block device.
+ * backing - may a regular file or block device be taken, and who else uses it.
  */
 #include "backing.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "holders.h"
+#include "msg.h"
+
+static int backing_refuse(const char *path, const char *reason)
+{
+	msg_error("%s: %s", path, reason);
+	return EXIT_FAILED;
+}
+
+int backing_check_type(const char *path, mode_t mode)
+{
+	if (S_ISREG(mode) || S_ISBLK(mode))
+		return EXIT_DONE;
+	if (S_ISDIR(mode))
+		return backing_refuse(path, "is a directory");
+	if (S_ISCHR(mode))
+		return backing_refuse(path, "is a character device");
+	if (S_ISFIFO(mode))
+		return backing_refuse(path, "is a named pipe");
+	return backing_refuse(path, "is neither a file nor a block device");
+}
+
+int backing_in_use(const char *path, const char *user)
+{
+	msg_error("%s: is in use: %s", path, user);
+	return EXIT_BUSY;
+}
+
+int backing_open_failed(const char *path, const struct stat *st)
+{
+	int error = errno, code = EXIT_FAILED;
+	char user[256];
+
+	if (error != EBUSY || !S_ISBLK(st->st_mode)) {
+		msg_error("%s: cannot open: %s", path, strerror(error));
+	} else {
+		if (holders_describe(st->st_rdev, user, sizeof(user)) == 0)
+			snprintf(user, sizeof(user), "somebody unknown");
+		code = backing_in_use(path, user);
+	}
+	errno = error;
+	return code;
+}
 
 static bool backing_is_same(const struct stat *st, const char *path)
 {

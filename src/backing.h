@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backing.h - who else uses a file without the kernel keeping us from it.
+ * backing.h - may a file or block device be taken, and who else uses it, also
+ * without the kernel keeping us from it.
  */
 #ifndef BDUS_BACKING_H
 #define BDUS_BACKING_H
@@ -8,6 +9,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
+
+/**
+ * backing_check_type - is it a regular file or a block device?
+ * @path: for the message
+ * @mode: of the file
+ *
+ * To be asked before it is opened too, since opening some things has an effect.
+ *
+ * Return: %EXIT_DONE, or %EXIT_FAILED with a message.
+ */
+int backing_check_type(const char *path, mode_t mode);
+
+/** backing_in_use - print that, and by whom. Return: %EXIT_BUSY. */
+int backing_in_use(const char *path, const char *user);
+
+/**
+ * backing_open_failed - print why open() failed, as errno says; errno stays
+ * @path: what was opened
+ * @st: of it
+ *
+ * Return: %EXIT_BUSY with its user named for a block device that is held for
+ * somebody (EBUSY), else %EXIT_FAILED.
+ */
+int backing_open_failed(const char *path, const struct stat *st);
 
 /**
  * backing_kernel_user - does the kernel use a file as a disk or for swap?

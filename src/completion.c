@@ -48,7 +48,7 @@ static const char completion_action[] =
 	"_bdus_action() {\n"
 	"\tlocal word actions\n"
 	"\tactions=$(_bdus_actions \"$name\")\n"
-	"\t[[ $actions && $name != rerun ]] || return 1\n"
+	"\t[[ $actions ]] || return 1\n"
 	"\tif ((COMP_CWORD == $1)) && [[ $cur != -* && $cur != */* ]]; then\n"
 	"\t\t_bdus_files \"$cur\"\n"
 	"\t\tmapfile -t -O \"${#COMPREPLY[@]}\" COMPREPLY"

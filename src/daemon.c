@@ -220,10 +220,13 @@ int daemon_ready(struct daemon *daemon, const char *path, int ready_fd)
 		 (long)daemon->main_pid, path);
 	daemon_notify(line);
 	snprintf(line, sizeof(line), "%s\n", path);
-	error = daemon_write_all(out, line, length);
+	return daemon_write_all(out, line, length);
+}
+
+void daemon_release(struct daemon *daemon)
+{
 	if (daemon->is_background)
 		close(daemon->parent);
-	return error;
 }
 
 /* The socket's address: a path, or '@' and a name in the abstract space. */

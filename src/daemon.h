@@ -63,11 +63,15 @@ int daemon_detach(void);
  * @path: of the device
  * @ready_fd: descriptor to write it to and to close, or -1
  *
- * A child detaches from terminal, directory and standard streams first.
+ * A child detaches from terminal, directory and standard streams first. Its
+ * parent stays until daemon_release().
  *
  * Return: 0 or -errno (nobody learnt of the device).
  */
 int daemon_ready(struct daemon *daemon, const char *path, int ready_fd);
+
+/** daemon_release - let the parent, which has the path by now, or none, go. */
+void daemon_release(struct daemon *daemon);
 
 /** daemon_notify - tell systemd, if it asked; errors have no consequence. */
 void daemon_notify(const char *state);

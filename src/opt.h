@@ -35,13 +35,19 @@ enum opt_type {
 
 /** OPT_REQUIRED - leaving the option out is a usage error. */
 #define OPT_REQUIRED (1U << 0)
+/**
+ * OPT_DESCRIPTOR - the number is a descriptor that the caller has opened for
+ * this, 0: none. Of a driver, the runtime checks it, and closes it in processes
+ * that have no use for it.
+ */
+#define OPT_DESCRIPTOR (1U << 1)
 
 /**
  * struct opt - one option
  * @name: long name without the dashes
  * @letter: short name, or 0
  * @type: what its value is
- * @flags: OPT_REQUIRED
+ * @flags: OPT_REQUIRED, OPT_DESCRIPTOR
  * @offset: of the field in the structure that the table describes
  * @min: smallest value (size, uint)
  * @max: largest value (size, uint); 0: no limit

@@ -4,12 +4,10 @@
  */
 #include "options.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <unistd.h>
 
-#include "kept.h"
 #include "msg.h"
 
 #define OPTIONS_MAX_BLOCK 65536
@@ -59,8 +57,8 @@ static const struct opt options_common[] = {
 		 "stay in the foreground"),
 	OPT_PATH("pidfile", 0, struct options, pidfile, 0, "FILE", NULL,
 		 "write the process to be stopped (SIGTERM) to FILE"),
-	OPT_UINT("ready-fd", 0, struct options, ready_fd, 0, "N", 3, INT_MAX,
-		 NULL,
+	OPT_UINT("ready-fd", 0, struct options, ready_fd, OPT_DESCRIPTOR, "N",
+		 3, INT_MAX, NULL,
 		 "write the device's path to descriptor N once it is usable"),
 	OPT_PATH("log", 0, struct options, log, 0, "FILE", NULL,
 		 "append messages to FILE once the device is usable"),
@@ -105,24 +103,6 @@ static int options_check_blocks(const struct options *options)
 			  "the block size to 1M");
 		return EXIT_USAGE;
 	}
-	return EXIT_DONE;
-}
-
-static int options_check_ready_fd(const struct options *options)
-{
-	int fd = (int)options->ready_fd;
-
-	if (fd == 0)
-		return EXIT_DONE;
-	if (fcntl(fd, F_GETFD) < 0) {
-		msg_error("--ready-fd: descriptor %d is not open", fd);
-		return EXIT_USAGE;
-	}
-	if (fd == KEPT_FD || fd == KEPT_MEMORY_FD) {
-		msg_error("--ready-fd: descriptor %d is for bdus itself", fd);
-		return EXIT_USAGE;
-	}
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	return EXIT_DONE;
 }
 
@@ -232,8 +212,6 @@ int options_apply(struct options *options, struct dev *dev)
 	if (dev->attrs.flags & KBDUS_DEVICE_SUPERVISED)
 		options->is_supervised = true;
 	code = options_check_blocks(options);
-	if (code == EXIT_DONE)
-		code = options_check_ready_fd(options);
 	if (code == EXIT_DONE)
 		code = options_check_recovery(options, dev->driver);
 	if (code == EXIT_DONE)

@@ -46,6 +46,65 @@ struct runtime {
 	char who[64];
 };
 
+/* --- descriptors of the caller's that options name ------------------------ */
+
+/* Calls @call for each of them, up to one that it does not return 0 for. */
+static int runtime_each_fd(const struct runtime *runtime,
+			   int (*call)(const char *name, int fd))
+{
+	const struct opt_group groups[] = {
+		{ NULL, runtime->dev.driver->opts, runtime->dev.priv },
+		{ NULL, options_table(), (void *)(uintptr_t)&runtime->opts },
+	};
+	int code = EXIT_DONE;
+
+	for (int i = 0; i < 2; i++) {
+		const struct opt *opt = groups[i].opts;
+
+		for (; opt != NULL && opt->type != OPT_TYPE_END; opt++) {
+			uint64_t fd = 0;
+
+			if (opt->flags & OPT_DESCRIPTOR)
+				memcpy(&fd,
+				       (char *)groups[i].base + opt->offset,
+				       sizeof(fd));
+			if (code == EXIT_DONE && fd != 0)
+				code = call(opt->name, (int)fd);
+		}
+	}
+	return code;
+}
+
+/*
+ * All that is opened here is closed on exec, which the caller's cannot be: a
+ * number that nobody has opened may be that of something of ours by now.
+ */
+static int runtime_claim_fd(const char *name, int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	if (fd == KEPT_FD || fd == KEPT_MEMORY_FD) {
+		msg_error("--%s: descriptor %d is for bdus itself", name, fd);
+		return EXIT_USAGE;
+	}
+	if (flags < 0 || (flags & FD_CLOEXEC)) {
+		msg_error("--%s: descriptor %d is not open%s", name, fd,
+			  flags < 0 ? "" : ", or another option's");
+		return EXIT_USAGE;
+	}
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return EXIT_DONE;
+}
+
+static int runtime_close_fd(const char *name, int fd)
+{
+	(void)name;
+	close(fd);
+	return EXIT_DONE;
+}
+
+/* --- the life of a driver ------------------------------------------------- */
+
 static int runtime_parse(struct runtime *runtime, int argc, char **argv)
 {
 	const struct driver *driver = runtime->dev.driver;
@@ -59,7 +118,7 @@ static int runtime_parse(struct runtime *runtime, int argc, char **argv)
 	options_init(&runtime->opts);
 	n = opt_parse(runtime->who, driver->opts != NULL ? groups : groups + 1,
 		      argc, argv);
-	if (n < 0)
+	if (n < 0 || runtime_each_fd(runtime, runtime_claim_fd) != EXIT_DONE)
 		return EXIT_USAGE;
 	if (n != driver->n_operands) {
 		msg_error("expects %s, got %d operand%s",
@@ -231,6 +290,9 @@ static int runtime_bring_up(struct runtime *runtime)
 				       runtime_start_new(runtime);
 	if (code == EXIT_DONE && runtime->opts.is_supervised)
 		supervise_ready(&runtime->supervise, runtime->dev.id);
+	/* after that: for a supervisor it is a failure before */
+	if (code == EXIT_DONE && !runtime->supervise.is_restart)
+		daemon_release(&runtime->daemon);
 	return code;
 }
 
@@ -322,26 +384,25 @@ static int runtime_run_supervised(void *arg)
 
 /*
  * Whoever waits for the first driver sees that it failed by the last close, and
- * goes as soon as it is ready.
+ * goes when it is ready; if earlier, that is the end of the attempt.
  */
 static void runtime_begun(void *arg)
 {
 	struct runtime *runtime = arg;
 
-	if (runtime->daemon.is_background) {
-		prctl(PR_SET_PDEATHSIG, 0);
-		close(runtime->daemon.parent);
-	}
-	if (runtime->opts.ready_fd != 0)
-		close((int)runtime->opts.ready_fd);
+	if (runtime->daemon.is_background)
+		prctl(PR_SET_PDEATHSIG, SIGHUP);
+	daemon_release(&runtime->daemon);
+	runtime_each_fd(runtime, runtime_close_fd);
 }
 
 static void runtime_detach(void *arg)
 {
 	struct runtime *runtime = arg;
 
-	/* its path may be relative */
-	runtime_open_log(&runtime->opts);
+	/* its path may be relative; the driver has told if it does not do */
+	if (runtime->opts.log != NULL)
+		msg_to_log(runtime->opts.log);
 	if (runtime->daemon.is_background)
 		daemon_detach();
 }

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "backing.h"
-#include "holders.h"
 #include "msg.h"
 #include "store.h"
 
@@ -50,34 +49,13 @@ static int store_refuse(const char *path, const char *reason)
 	return EXIT_FAILED;
 }
 
-/* Looked at before it is opened, since opening some things has an effect. */
-static int store_check_type(const char *path, mode_t mode)
-{
-	if (S_ISREG(mode) || S_ISBLK(mode))
-		return EXIT_DONE;
-	if (S_ISDIR(mode))
-		return store_refuse(path, "is a directory");
-	if (S_ISCHR(mode))
-		return store_refuse(path, "is a character device");
-	if (S_ISFIFO(mode))
-		return store_refuse(path, "is a named pipe");
-	return store_refuse(path, "is neither a file nor a block device");
-}
-
 static int store_open_failed(const char *path, const struct stat *st)
 {
-	char user[256];
+	int code = backing_open_failed(path, st);
 
-	if (errno == EBUSY && S_ISBLK(st->st_mode)) {
-		if (holders_describe(st->st_rdev, user, sizeof(user)) == 0)
-			snprintf(user, sizeof(user), "somebody unknown");
-		msg_error("%s: is in use: %s", path, user);
-		return EXIT_BUSY;
-	}
-	store_failed(path, "cannot open");
 	if (errno == EROFS || errno == EACCES)
 		msg_hint("--read-only may do");
-	return EXIT_FAILED;
+	return code;
 }
 
 /* To serve a file is no access to it, where its owner serves it. */
@@ -132,17 +110,11 @@ static int store_open_existing(struct store *store, const char *path)
 
 	if (stat(path, &st) != 0)
 		return store_failed(path, "cannot open");
-	code = store_check_type(path, st.st_mode);
+	code = backing_check_type(path, st.st_mode);
 	if (code != EXIT_DONE)
 		return code;
 	store->fd = store_open_file(store, path);
 	return store->fd < 0 ? store_open_failed(path, &st) : EXIT_DONE;
-}
-
-static int store_in_use(const char *path, const char *user)
-{
-	msg_error("%s: is in use: %s", path, user);
-	return EXIT_BUSY;
 }
 
 /* One and the same file or device? */
@@ -226,7 +198,7 @@ static int store_lock(struct store *store, const char *path,
 	if (errno != EAGAIN && errno != EACCES)
 		return store_failed(path, "cannot lock");
 	backing_locker(st, user, sizeof(user));
-	return store_in_use(path, user);
+	return backing_in_use(path, user);
 }
 
 static uint32_t store_direct_align(int fd)
@@ -318,7 +290,7 @@ static int store_inspect(struct store *store, struct dev *dev, const char *path)
 
 	if (fstat(store->fd, &st) != 0)
 		return store_failed(path, "cannot examine");
-	code = store_check_type(path, st.st_mode);
+	code = backing_check_type(path, st.st_mode);
 	if (code != EXIT_DONE)
 		return code;
 	if (!store_inherit_lock(store, dev, &st)) {
@@ -328,7 +300,7 @@ static int store_inspect(struct store *store, struct dev *dev, const char *path)
 	}
 	/* the kernel's loop devices heed neither locks nor O_EXCL */
 	if (backing_kernel_user(&st, user, sizeof(user)))
-		return store_in_use(path, user);
+		return backing_in_use(path, user);
 	if (S_ISBLK(st.st_mode))
 		return store_inspect_device(store, path, attrs, st.st_rdev);
 	return store_inspect_file(store, path, attrs, &st);

@@ -49,6 +49,7 @@ static void supervise_signals(sigset_t *set)
 	sigaddset(set, SIGCHLD);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
 }
 
 /* In the child: a driver, from its birth to its end. */
@@ -196,6 +197,16 @@ static int supervise_child(struct supervise *s)
 	return supervise_buried(s, status);
 }
 
+/*
+ * The terminal has gone, or who waits for the device. Before it is usable, that
+ * ends the attempt: a driver that has got hold of no device goes with us.
+ */
+static int supervise_hang_up(struct supervise *s)
+{
+	supervise_device(s);
+	return s->is_restart ? -1 : EXIT_FAILED;
+}
+
 static int supervise_signal(struct supervise *s)
 {
 	struct signalfd_siginfo info;
@@ -204,6 +215,8 @@ static int supervise_signal(struct supervise *s)
 		return -1;
 	if (info.ssi_signo == SIGCHLD)
 		return supervise_child(s);
+	if (info.ssi_signo == SIGHUP)
+		return supervise_hang_up(s);
 	s->is_stopping = true;
 	if (s->pid < 0)
 		return supervise_left_waiting(s);

@@ -62,7 +62,8 @@ struct supervise {
  * @supervise: what to watch over; no thread may exist
  *
  * Gives up after too many restarts without progress; the device then waits for
- * a driver. SIGTERM and SIGINT go to the driver, which ends the device.
+ * a driver. SIGTERM and SIGINT go to the driver, which ends the device. SIGHUP
+ * before the device is usable ends the attempt, later it has no effect.
  *
  * Return: an exit code: that of a driver which never became ready, or
  * %EXIT_DONE when the device was destroyed or got a driver from elsewhere, or

@@ -29,10 +29,17 @@ int main(int argc, char **argv)
 	struct timespec limit = { .tv_sec = 5 };
 	aio_context_t context = 0;
 	struct io_event event;
-	void *block = aligned_alloc(4096, 4096);
-	struct iocb *iocbs = calloc((size_t)n, sizeof(*iocbs));
-	int fd = n > 0 ? open(argv[1], O_RDONLY | O_DIRECT) : -1;
+	struct iocb *iocbs;
+	void *block;
+	int fd;
 
+	if (n < 1) {
+		fprintf(stderr, "usage: nowait DEVICE REQUESTS\n");
+		return 2;
+	}
+	block = aligned_alloc(4096, 4096);
+	iocbs = calloc((size_t)n, sizeof(*iocbs));
+	fd = open(argv[1], O_RDONLY | O_DIRECT);
 	if (fd < 0 || !block || !iocbs || syscall(SYS_io_setup, n, &context))
 		fail("set-up");
 	for (long i = 0; i < n; i++) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "driver.h"
+#include "meminfo.h"
 #include "msg.h"
 #include "reclaim.h"
 
@@ -43,22 +44,6 @@ static const struct opt ram_opts[] = {
 	OPT_END
 };
 
-/* Bytes of memory that can be had without swapping; 0: not known. */
-static uint64_t ram_available(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	uint64_t kib = 0;
-	char line[128];
-
-	if (file == NULL)
-		return 0;
-	while (fgets(line, sizeof(line), file) != NULL)
-		if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1)
-			break;
-	fclose(file);
-	return kib << 10;
-}
-
 static int ram_refuse(uint64_t size, const char *reason)
 {
 	msg_error("cannot reserve %" PRIu64 " bytes of memory: %s", size,
@@ -71,7 +56,7 @@ static int ram_refuse(uint64_t size, const char *reason)
 /* Better refused now than found by the OOM killer half way. */
 static int ram_check_available(const struct ram *ram)
 {
-	uint64_t available = ram_available();
+	uint64_t available = meminfo("MemAvailable");
 	char reason[96];
 
 	if (ram->is_lazy || available == 0)

@@ -11,8 +11,10 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "secret.h"
@@ -57,6 +59,26 @@ static const struct cipher_kind *cipher_find(const char *name,
 bool cipher_is_known(const char *name, uint32_t key_size)
 {
 	return cipher_find(name, key_size) != NULL;
+}
+
+void cipher_list(char *text, size_t size)
+{
+	const struct cipher_kind *kind = cipher_kinds;
+
+	*text = '\0';
+	for (; kind->name != NULL; kind++) {
+		bool is_first = kind == cipher_kinds;
+		bool is_same =
+			!is_first && strcmp(kind->name, kind[-1].name) == 0;
+		size_t n = strlen(text);
+
+		snprintf(text + n, size - n, "%s%s%s%" PRIu32 "bit",
+			 is_first ? "" :
+			 is_same  ? " or " :
+				    ", ",
+			 is_same ? "" : kind->name, is_same ? "" : " with ",
+			 kind->key_size * 8);
+	}
 }
 
 /* Return: a context with its key, or NULL. */

@@ -20,6 +20,16 @@ struct cipher;
  */
 bool cipher_is_known(const char *name, uint32_t key_size);
 
+/** CIPHER_LIST_SIZE - room for cipher_list(). */
+#define CIPHER_LIST_SIZE 160
+
+/**
+ * cipher_list - all that can be had, for a hint
+ * @text: filled in, as "aes-xts-plain64 with 512bit or 256bit, ..."
+ * @size: room in @text
+ */
+void cipher_list(char *text, size_t size);
+
 /**
  * cipher_new - a cipher with its key; for one thread at a time
  * @name: see cipher_is_known()

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "meminfo.h"
 #include "msg.h"
 #include "progress.h"
 #include "report.h"
@@ -58,25 +59,9 @@ static int cost_kdf(const char *name, unsigned int version, enum luks_kdf *kdf)
 	return EXIT_DONE;
 }
 
-/* What Linux says can be had without swapping, KiB; 0: it does not say. */
-static uint64_t cost_free_kib(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	uint64_t kib = 0;
-	char line[128];
-
-	if (file == NULL)
-		return 0;
-	while (kib == 0 && fgets(line, sizeof(line), file) != NULL)
-		if (sscanf(line, "MemAvailable: %" SCNu64, &kib) != 1)
-			kib = 0;
-	fclose(file);
-	return kib;
-}
-
 static uint32_t cost_default_memory(void)
 {
-	uint64_t quarter = cost_free_kib() / 4;
+	uint64_t quarter = meminfo("MemAvailable") / 1024 / 4;
 	char bytes[32], text[16];
 
 	if (quarter == 0 || quarter >= COST_MEMORY_KIB)

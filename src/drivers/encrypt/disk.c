@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "backing.h"
-#include "holders.h"
 #include "msg.h"
 
 #define DISK_LOCK_DIR "/run/cryptsetup"
@@ -96,32 +95,6 @@ static int disk_failed(const char *path, const char *what)
 	return EXIT_FAILED;
 }
 
-static int disk_refuse(const char *path, const char *reason)
-{
-	msg_error("%s: %s", path, reason);
-	return EXIT_FAILED;
-}
-
-static int disk_in_use(const char *path, const char *user)
-{
-	msg_error("%s: is in use: %s", path, user);
-	return EXIT_BUSY;
-}
-
-/* Looked at before it is opened, since opening some things has an effect. */
-static int disk_check_type(const char *path, mode_t mode)
-{
-	if (S_ISREG(mode) || S_ISBLK(mode))
-		return EXIT_DONE;
-	if (S_ISDIR(mode))
-		return disk_refuse(path, "is a directory");
-	if (S_ISCHR(mode))
-		return disk_refuse(path, "is a character device");
-	if (S_ISFIFO(mode))
-		return disk_refuse(path, "is a named pipe");
-	return disk_refuse(path, "is neither a file nor a block device");
-}
-
 static int disk_measure(struct disk_file *file, const struct stat *st)
 {
 	file->disk.size = (uint64_t)st->st_size;
@@ -129,17 +102,6 @@ static int disk_measure(struct disk_file *file, const struct stat *st)
 	    ioctl(file->fd, BLKGETSIZE64, &file->disk.size) != 0)
 		return disk_failed(file->disk.name, "cannot examine");
 	return EXIT_DONE;
-}
-
-static int disk_open_failed(const char *path, const struct stat *st)
-{
-	char user[256];
-
-	if (errno != EBUSY || !S_ISBLK(st->st_mode))
-		return disk_failed(path, "cannot open");
-	if (holders_describe(st->st_rdev, user, sizeof(user)) == 0)
-		snprintf(user, sizeof(user), "somebody unknown");
-	return disk_in_use(path, user);
 }
 
 static int disk_open_path(struct disk_file *file, enum disk_mode mode,
@@ -151,18 +113,18 @@ static int disk_open_path(struct disk_file *file, enum disk_mode mode,
 
 	if (stat(path, st) != 0)
 		return disk_failed(path, "cannot open");
-	code = disk_check_type(path, st->st_mode);
+	code = backing_check_type(path, st->st_mode);
 	if (code != EXIT_DONE)
 		return code;
 	if (mode == DISK_REPLACE && S_ISBLK(st->st_mode))
 		flags |= O_EXCL;
 	file->fd = open(path, flags);
 	if (file->fd < 0)
-		return disk_open_failed(path, st);
+		return backing_open_failed(path, st);
 	/* it may be another one by now */
 	if (fstat(file->fd, st) != 0)
 		return disk_failed(path, "cannot examine");
-	code = disk_check_type(path, st->st_mode);
+	code = backing_check_type(path, st->st_mode);
 	return code == EXIT_DONE ? disk_measure(file, st) : code;
 }
 
@@ -177,11 +139,11 @@ static int disk_claim(const struct disk_file *file, const struct stat *st)
 		if (errno != EAGAIN && errno != EACCES)
 			return disk_failed(path, "cannot lock");
 		backing_locker(st, user, sizeof(user));
-		return disk_in_use(path, user);
+		return backing_in_use(path, user);
 	}
 	/* the kernel's loop devices heed neither locks nor O_EXCL */
 	if (backing_kernel_user(st, user, sizeof(user)))
-		return disk_in_use(path, user);
+		return backing_in_use(path, user);
 	return EXIT_DONE;
 }
 
@@ -336,7 +298,7 @@ int disk_open_fd(struct disk_file *file, const char *path, int fd)
 		code = disk_failed(path, "cannot examine");
 		goto out_close;
 	}
-	code = disk_check_type(path, st.st_mode);
+	code = backing_check_type(path, st.st_mode);
 	if (code == EXIT_DONE)
 		code = disk_measure(file, &st);
 	if (code == EXIT_DONE)

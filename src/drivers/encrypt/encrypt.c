@@ -211,13 +211,30 @@ static int encrypt_get_volume(struct encrypt *encrypt, struct dev *dev,
 	const struct encrypt_kept *before = dev_kept_before(dev);
 	struct encrypt_kept *kept = dev_kept_memory(dev);
 
+	int code;
+
 	/* the supervisor's: what was served shall be served on */
 	if (dev_is_restart(dev) && kept->has_key)
 		return EXIT_DONE;
-	return volume_open(
+	code = volume_open(
 		&encrypt->volume, path, encrypt->store.fd, encrypt->store.size,
 		before != NULL && before->has_key ? &before->volume : NULL,
 		&kept->volume);
+	if (!dev_is_restart(dev))
+		passphrase_close(&encrypt->volume.passphrase);
+	return code;
+}
+
+/* By now all that a cipher has of the key is where it is going to be. */
+static void encrypt_warn_unlocked(const char *path)
+{
+	if (secret_is_locked())
+		return;
+	msg_warn("%s: its key cannot be locked in memory, and may get into "
+		 "swap",
+		 path);
+	msg_hint("raise the limit of locked memory (ulimit -l), or run this "
+		 "with CAP_IPC_LOCK, as root has it");
 }
 
 /* The ciphers have the key: from here on it is only for the next driver. */
@@ -255,6 +272,8 @@ static int encrypt_set_up(struct encrypt *encrypt, struct dev *dev,
 	if (code == EXIT_DONE)
 		code = encrypt_keep_key(encrypt, dev);
 	if (code == EXIT_DONE)
+		encrypt_warn_unlocked(path);
+	if (code == EXIT_DONE)
 		code = encrypt_fit_blocks(encrypt, path, wanted_block, attrs);
 	if (code == EXIT_DONE)
 		code = encrypt_fit_size(encrypt, path, attrs);
@@ -270,12 +289,14 @@ static int encrypt_open(struct dev *dev)
 	struct encrypt_kept *kept = dev_kept_memory(dev);
 	const char *path = dev_operand(dev, 0);
 	uint32_t wanted_block = dev_attrs(dev)->logical_block_size;
-	int code = encrypt_check_options(encrypt);
+	int code = encrypt_check_options(encrypt), error;
 
 	if (code != EXIT_DONE)
 		return code;
-	if (secret_init() != 0) {
-		msg_error("cannot get memory for keys: %s", strerror(errno));
+	error = secret_init();
+	if (error != 0) {
+		msg_error("cannot keep keys safe in memory: %s",
+			  strerror(-error));
 		return EXIT_FAILED;
 	}
 	code = store_acquire(&encrypt->store, dev, path);

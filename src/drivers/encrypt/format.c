@@ -28,6 +28,7 @@
 #include "target.h"
 #include "terminal.h"
 #include "units.h"
+#include "uuid.h"
 #include "wipe.h"
 
 /* Room for a header with its key slots: of a new file, and at least. */
@@ -39,7 +40,6 @@
 #define FORMAT_SECTOR 512
 #define FORMAT_SECTOR_MAX 4096
 #define FORMAT_LABEL_MAX 47
-#define FORMAT_UUID_SIZE 37
 
 struct format {
 	unsigned int type;
@@ -61,7 +61,7 @@ struct making {
 	const struct format *format;
 	const char *path;
 	struct luks_new new;
-	char uuid[FORMAT_UUID_SIZE];
+	char uuid[UUID_SIZE];
 	struct disk_file data;
 	struct disk_file header;
 	bool has_header;
@@ -104,20 +104,13 @@ static const struct opt format_opts[] = {
 /* What the options alone tell: usage errors come before anything else. */
 static int format_check_uuid(struct making *making, const char *text)
 {
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	bool is_good = strlen(text) == sizeof(form) - 1;
-
-	for (size_t i = 0; is_good && i < sizeof(form) - 1; i++) {
-		is_good = form[i] == 'x' ?
-				  isxdigit((unsigned char)text[i]) != 0 :
-				  text[i] == '-';
-		making->uuid[i] = (char)tolower((unsigned char)text[i]);
-	}
-	if (!is_good) {
+	if (!uuid_is_valid(text)) {
 		msg_error("--uuid: '%s' is not a UUID", text);
-		msg_hint("accepted: %s, in hexadecimal", form);
+		msg_hint("accepted: %s, in hexadecimal", UUID_FORM);
 		return EXIT_USAGE;
 	}
+	for (size_t i = 0; i < UUID_SIZE; i++)
+		making->uuid[i] = (char)tolower((unsigned char)text[i]);
 	making->new.uuid = making->uuid;
 	return EXIT_DONE;
 }
@@ -143,6 +136,7 @@ static int format_check_cipher(struct making *making)
 {
 	const struct format *format = making->format;
 	struct luks_new *new = &making->new;
+	char accepted[CIPHER_LIST_SIZE];
 	int status = EXIT_DONE;
 
 	new->key_size = strstr(format->cipher, "-xts-") != NULL ? 64 : 32;
@@ -153,8 +147,8 @@ static int format_check_cipher(struct making *making)
 		return status;
 	msg_error("--cipher: there is no %s with a key of %u bits", new->cipher,
 		  new->key_size * 8);
-	msg_hint("accepted: aes-xts-plain64 with 512bit or 256bit, "
-		 "aes-cbc-essiv:sha256 with 256bit, 192bit or 128bit");
+	cipher_list(accepted, sizeof(accepted));
+	msg_hint("accepted: %s", accepted);
 	return EXIT_USAGE;
 }
 

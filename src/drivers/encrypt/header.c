@@ -156,15 +156,11 @@ static int header_backup_run(void *opts, int argc, char **argv)
 {
 	const struct header *header = opts;
 	struct target target = { .header = header->header };
-	int status = target_begin(argc, 2, "FILE|DEVICE and BACKUP");
+	int status =
+		target_start(&target, argc, argv, 2, "FILE|DEVICE and BACKUP");
 
-	if (status != EXIT_DONE)
-		return status;
-	target.path = argv[0];
-	status = target_open(&target, DISK_READ);
-	if (status != EXIT_DONE)
-		return status;
-	status = header_backup_to(&target, argv[1]);
+	if (status == EXIT_DONE)
+		status = header_backup_to(&target, argv[1]);
 	target_close(&target);
 	return status;
 }
@@ -244,15 +240,10 @@ static int header_erase_run(void *opts, int argc, char **argv)
 {
 	const struct header *header = opts;
 	struct target target = { .header = header->header };
-	int status = target_begin(argc, 1, "FILE|DEVICE");
+	int status = target_start(&target, argc, argv, 1, "FILE|DEVICE");
 
-	if (status != EXIT_DONE)
-		return status;
-	target.path = argv[0];
-	status = target_open(&target, DISK_READ);
-	if (status != EXIT_DONE)
-		return status;
-	status = header_erase(&target, header->is_forced);
+	if (status == EXIT_DONE)
+		status = header_erase(&target, header->is_forced);
 	target_close(&target);
 	return status;
 }

@@ -315,12 +315,13 @@ static void info_print_unknown(void *arg, const char *what)
 	info_line("unknown", what);
 }
 
-static void info_print(const struct target *target)
+static int info_print(const struct target *target)
 {
 	info_print_header(target);
 	info_print_tokens(&target->luks);
 	info_each_unknown(&target->luks, info_print_unknown, NULL);
 	info_print_slots(&target->luks);
+	return EXIT_DONE;
 }
 
 /*** for programs *************************************************************/
@@ -484,18 +485,11 @@ static int info_run(void *opts, int argc, char **argv)
 {
 	const struct info *info = opts;
 	struct target target = { .header = info->header };
-	int status = target_begin(argc, 1, "FILE|DEVICE");
+	int status = target_start(&target, argc, argv, 1, "FILE|DEVICE");
 
-	if (status != EXIT_DONE)
-		return status;
-	target.path = argv[0];
-	status = target_open(&target, DISK_READ);
-	if (status != EXIT_DONE)
-		return status;
-	if (info->is_json)
-		status = info_print_json(&target);
-	else
-		info_print(&target);
+	if (status == EXIT_DONE)
+		status = info->is_json ? info_print_json(&target) :
+					 info_print(&target);
 	target_close(&target);
 	return status;
 }

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "layout.h"
+#include "meminfo.h"
 #include "msg.h"
 #include "secret.h"
 
@@ -90,23 +91,6 @@ bool kdf_cost_is_sane(const struct luks_cost *cost, char *why, size_t size)
 	return false;
 }
 
-/* A number from a file of the form "NAME: NUMBER kB". */
-static uint64_t kdf_meminfo_kib(const char *name)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	size_t len = strlen(name);
-	uint64_t value = 0;
-	char line[128];
-
-	if (file == NULL)
-		return 0;
-	while (fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, name, len) == 0)
-			value = strtoull(line + len, NULL, 10);
-	fclose(file);
-	return value;
-}
-
 /* The limit of the control group, as a container has one. */
 static uint64_t kdf_cgroup_kib(void)
 {
@@ -124,11 +108,11 @@ static uint64_t kdf_cgroup_kib(void)
 /* The kernel promises more than it has, and kills somebody later. */
 static bool kdf_has_memory(uint32_t kib)
 {
-	uint64_t available = kdf_meminfo_kib("MemAvailable:");
+	uint64_t available = meminfo("MemAvailable");
 
 	if (available == 0)
 		return true; /* not to be known */
-	return kib < available + kdf_meminfo_kib("SwapFree:") &&
+	return kib < (available + meminfo("SwapFree")) / 1024 &&
 	       kib < kdf_cgroup_kib();
 }
 

@@ -16,6 +16,7 @@
 #include "secret.h"
 #include "terminal.h"
 #include "target.h"
+#include "units.h"
 
 #define KEYS_OPERANDS "FILE|DEVICE"
 
@@ -110,26 +111,23 @@ static int keys_check_sources(const struct keys *keys)
 	return EXIT_USAGE;
 }
 
-static int keys_open(struct change *change, const struct keys *keys,
-		     const char *path)
+static int keys_open(struct change *change, const struct keys *keys, int argc,
+		     char **argv)
 {
 	int status;
 
-	change->target.path = path;
 	change->target.header = keys->header;
-	status = target_open(&change->target, DISK_READ);
+	status = target_start(&change->target, argc, argv, 1, KEYS_OPERANDS);
+	if (status == EXIT_DONE)
+		status = units_slot(&change->target.luks, keys->slot,
+				    &change->slot);
 	if (status != EXIT_DONE)
 		return status;
-	status = target_slot(&change->target, keys->slot, &change->slot);
-	if (status == EXIT_DONE) {
-		change->key = secret_alloc(LUKS_KEY_MAX);
-		if (change->key != NULL)
-			return EXIT_DONE;
-		msg_error("no memory for a key");
-		status = EXIT_FAILED;
-	}
-	target_close(&change->target);
-	return status;
+	change->key = secret_alloc(LUKS_KEY_MAX);
+	if (change->key != NULL)
+		return EXIT_DONE;
+	msg_error("no memory for a key");
+	return EXIT_FAILED;
 }
 
 static void keys_close(struct change *change)
@@ -300,13 +298,10 @@ static int keys_run(const struct keys *keys, int argc, char **argv,
 		    int (*act)(struct change *change, const struct keys *keys))
 {
 	struct change change = { .slot = LUKS_ANY_SLOT };
-	int status = target_begin(argc, 1, KEYS_OPERANDS);
+	int status = keys_open(&change, keys, argc, argv);
 
 	if (status == EXIT_DONE)
-		status = keys_open(&change, keys, argv[0]);
-	if (status != EXIT_DONE)
-		return status;
-	status = act(&change, keys);
+		status = act(&change, keys);
 	keys_close(&change);
 	return status;
 }

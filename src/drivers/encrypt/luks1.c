@@ -16,7 +16,7 @@
 #include "cipher.h"
 #include "layout.h"
 #include "msg.h"
-#include "secret.h"
+#include "uuid.h"
 
 #define LUKS1_SECTOR 512U
 #define LUKS1_SIZE 592
@@ -336,21 +336,6 @@ static int luks1_refuse(const struct disk *disk, const char *what)
 	return EXIT_USAGE;
 }
 
-/* Ours is random, of version 4. */
-static int luks1_new_uuid(char *to)
-{
-	unsigned char bytes[16];
-	int err = secret_random(bytes, sizeof(bytes)), n = 0;
-
-	bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
-	bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
-	for (int i = 0; i < 16; i++)
-		n += sprintf(to + n, "%s%02x",
-			     i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-			     bytes[i]);
-	return err;
-}
-
 static int luks1_check_new(const struct disk *disk, const struct luks_new *new)
 {
 	if (new->sector_size != LUKS1_SECTOR)
@@ -427,7 +412,7 @@ int luks1_new(struct luks *luks, struct disk *disk, uint64_t data_size,
 	if (new->uuid != NULL)
 		snprintf(luks->uuid, sizeof(luks->uuid), "%s", new->uuid);
 	else
-		err = luks1_new_uuid(luks->uuid);
+		err = uuid_make(luks->uuid);
 	if (err != 0) {
 		msg_error("cannot get random numbers: %s", strerror(-err));
 		return EXIT_FAILED;

@@ -4,11 +4,9 @@
  *
  * Only what changes is touched; members that are not known stay.
  */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -17,6 +15,8 @@
 #include "layout.h"
 #include "luks2.h"
 #include "msg.h"
+#include "secret.h"
+#include "uuid.h"
 
 #define MIB (1024U * 1024)
 /* Of a new header: cryptsetup's. */
@@ -111,46 +111,26 @@ static json_t *luks2edit_root(const struct luks *luks)
 
 static int luks2edit_random(struct luks *luks)
 {
-	unsigned char uuid[16];
-	char *text = luks->uuid;
+	int error = secret_random(luks->salts, sizeof(luks->salts));
 
-	if (getentropy(uuid, sizeof(uuid)) != 0 ||
-	    getentropy(luks->salts, sizeof(luks->salts)) != 0) {
-		msg_error("no random numbers");
-		return EXIT_FAILED;
-	}
-	if (*luks->uuid != '\0')
+	if (error == 0 && *luks->uuid == '\0')
+		error = uuid_make(luks->uuid);
+	if (error == 0)
 		return EXIT_DONE;
-	uuid[6] = (uuid[6] & 0x0f) | 0x40; /* random: version 4 */
-	uuid[8] = (uuid[8] & 0x3f) | 0x80;
-	for (int i = 0; i < 16; i++)
-		text += sprintf(text, "%s%02x",
-				i == 4 || i == 6 || i == 8 || i == 10 ? "-" :
-									"",
-				uuid[i]);
-	return EXIT_DONE;
+	msg_error("cannot get random numbers: %s", strerror(-error));
+	return EXIT_FAILED;
 }
 
 /* What the binary header can hold; a UUID looks like one. */
 static int luks2edit_check_names(const struct luks_new *new)
 {
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	const char *uuid = new->uuid;
-	size_t i = 0;
-
 	if (new->label != NULL && strlen(new->label) >= LABEL_SIZE) {
 		msg_error("the label has more than %d bytes", LABEL_SIZE - 1);
 		return EXIT_USAGE;
 	}
-	if (uuid == NULL)
+	if (new->uuid == NULL || uuid_is_valid(new->uuid))
 		return EXIT_DONE;
-	while (form[i] != '\0' &&
-	       (form[i] == 'x' ? isxdigit((unsigned char)uuid[i]) != 0 :
-				 uuid[i] == form[i]))
-		i++;
-	if (form[i] == '\0' && uuid[i] == '\0')
-		return EXIT_DONE;
-	msg_error("\"%s\" is not a UUID like %s", uuid,
+	msg_error("\"%s\" is not a UUID like %s", new->uuid,
 		  "01234567-89ab-cdef-0123-456789abcdef");
 	return EXIT_USAGE;
 }

@@ -270,6 +270,12 @@ bool passphrase_is_typed(const struct passphrase_source *source)
 	return is_stdin && source->fd == 0 && terminal_is_there();
 }
 
+void passphrase_close(const struct passphrase_source *source)
+{
+	if (source->fd != 0)
+		close((int)source->fd);
+}
+
 int passphrase_get(const struct passphrase_source *source, const char *prompt,
 		   bool is_new, struct passphrase *passphrase)
 {

@@ -32,15 +32,16 @@ struct passphrase_source {
 };
 
 /* The lines of an option table for a field of type struct passphrase_source. */
-#define PASSPHRASE_OPTS(structure, field)                                      \
-	OPT_PATH("key-file", 'd', structure, field.file, 0, "FILE", NULL,      \
-		 "read the passphrase from FILE, - for standard input"),       \
-		OPT_UINT("key-fd", 0, structure, field.fd, 0, "N", 3, INT_MAX, \
-			 NULL, "read the passphrase from descriptor N"),       \
-		OPT_SIZE("keyfile-offset", 0, structure, field.offset, 0, 0,   \
-			 INT64_MAX, NULL, "bytes of the key file to skip"),    \
-		OPT_SIZE("keyfile-size", 'l', structure, field.size, 0, 1,     \
-			 PASSPHRASE_FILE_MAX, NULL,                            \
+#define PASSPHRASE_OPTS(structure, field)                                    \
+	OPT_PATH("key-file", 'd', structure, field.file, 0, "FILE", NULL,    \
+		 "read the passphrase from FILE, - for standard input"),     \
+		OPT_UINT("key-fd", 0, structure, field.fd, OPT_DESCRIPTOR,   \
+			 "N", 3, INT_MAX, NULL,                              \
+			 "read the passphrase from descriptor N"),           \
+		OPT_SIZE("keyfile-offset", 0, structure, field.offset, 0, 0, \
+			 INT64_MAX, NULL, "bytes of the key file to skip"),  \
+		OPT_SIZE("keyfile-size", 'l', structure, field.size, 0, 1,   \
+			 PASSPHRASE_FILE_MAX, NULL,                          \
 			 "bytes of the key file to take, else all")
 
 /**
@@ -72,6 +73,9 @@ int passphrase_get(const struct passphrase_source *source, const char *prompt,
 
 /** passphrase_is_typed - will somebody be asked, who can be asked again? */
 bool passphrase_is_typed(const struct passphrase_source *source);
+
+/** passphrase_close - nothing is read from its descriptor any more. */
+void passphrase_close(const struct passphrase_source *source);
 
 /** passphrase_free - cleanse it. */
 void passphrase_free(struct passphrase *passphrase);

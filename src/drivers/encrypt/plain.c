@@ -47,6 +47,7 @@ static int plain_check_hash(const struct volume_options *options)
 static int plain_check_cipher(const struct volume_options *options,
 			      struct volume *volume)
 {
+	char accepted[CIPHER_LIST_SIZE];
 	int code;
 
 	if (options->cipher == NULL || options->key_size == NULL) {
@@ -63,6 +64,8 @@ static int plain_check_cipher(const struct volume_options *options,
 		msg_error("--cipher: %s with a key of %" PRIu32
 			  " bits is not known",
 			  options->cipher, volume->key_size * 8);
+		cipher_list(accepted, sizeof(accepted));
+		msg_hint("accepted: %s", accepted);
 		return EXIT_USAGE;
 	}
 	snprintf(volume->segment.cipher, sizeof(volume->segment.cipher), "%s",

@@ -82,6 +82,17 @@ int target_open(struct target *target, enum disk_mode mode)
 	return status;
 }
 
+int target_start(struct target *target, int argc, char **argv, int count,
+		 const char *names)
+{
+	int status = target_begin(argc, count, names);
+
+	if (status != EXIT_DONE)
+		return status;
+	target->path = argv[0];
+	return target_open(target, DISK_READ);
+}
+
 void target_close(struct target *target)
 {
 	if (!target->is_open)
@@ -119,24 +130,6 @@ int target_reopen(struct target *target)
 	}
 	luks_free(&before);
 	return status;
-}
-
-int target_slot(const struct target *target, const char *text, int *slot)
-{
-	unsigned int count = target->luks.n_slots;
-	uint64_t value;
-
-	*slot = LUKS_ANY_SLOT;
-	if (text == NULL)
-		return EXIT_DONE;
-	if (opt_parse_uint(text, &value) != 0 || value >= count) {
-		msg_error("--key-slot: '%s' is no key slot of LUKS%u", text,
-			  target->luks.version);
-		msg_hint("accepted: 0 to %u", count - 1);
-		return EXIT_USAGE;
-	}
-	*slot = (int)value;
-	return EXIT_DONE;
 }
 
 int target_check_used(const struct target *target, int slot)

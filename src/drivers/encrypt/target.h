@@ -61,7 +61,20 @@ int target_open_disks(struct target *target, enum disk_mode mode);
 /** target_open - likewise, and read the header. */
 int target_open(struct target *target, enum disk_mode mode);
 
-/** target_close - give everything back; can be called again. */
+/**
+ * target_start - begin an action that reads the header of its first operand
+ * @target: header is set; to be closed, whatever is returned
+ * @argc: as for target_begin()
+ * @argv: the operands
+ * @count: as for target_begin()
+ * @names: as for target_begin()
+ *
+ * Return: an exit code.
+ */
+int target_start(struct target *target, int argc, char **argv, int count,
+		 const char *names);
+
+/** target_close - give everything back; can be called again, or for nothing. */
 void target_close(struct target *target);
 
 /**
@@ -73,16 +86,6 @@ void target_close(struct target *target);
  * is closed where that is not %EXIT_DONE.
  */
 int target_reopen(struct target *target);
-
-/**
- * target_slot - read the value of --key-slot
- * @target: open
- * @text: what was typed, or NULL
- * @slot: filled in; %LUKS_ANY_SLOT without @text
- *
- * Return: an exit code.
- */
-int target_slot(const struct target *target, const char *text, int *slot);
 
 /** target_check_used - is that key slot there? Return: an exit code. */
 int target_check_used(const struct target *target, int slot);

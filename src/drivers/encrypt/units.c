@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "luks.h"
 #include "msg.h"
 #include "opt.h"
 
@@ -59,16 +58,17 @@ int units_offset(const char *option, const char *text, uint64_t *off)
 	return EXIT_USAGE;
 }
 
-int units_slot(const char *text, int *slot)
+int units_slot(const struct luks *luks, const char *text, int *slot)
 {
 	uint64_t value;
 
 	*slot = LUKS_ANY_SLOT;
 	if (text == NULL)
 		return EXIT_DONE;
-	if (opt_parse_uint(text, &value) != 0 || value >= LUKS_SLOTS_MAX) {
-		msg_error("--key-slot: '%s' is not understood", text);
-		msg_hint("accepted: 0 to %d", LUKS_SLOTS_MAX - 1);
+	if (opt_parse_uint(text, &value) != 0 || value >= luks->n_slots) {
+		msg_error("--key-slot: '%s' is no key slot of LUKS%u", text,
+			  luks->version);
+		msg_hint("accepted: 0 to %u", luks->n_slots - 1);
 		return EXIT_USAGE;
 	}
 	*slot = (int)value;

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "luks.h"
+
 /**
  * units_key_size - read a key size, as "512bit" or "64B"
  * @option: name of the option, for the message
@@ -32,11 +34,12 @@ int units_offset(const char *option, const char *text, uint64_t *off);
 
 /**
  * units_slot - read the number of a key slot
+ * @luks: header that has them
  * @text: what was typed; NULL: %LUKS_ANY_SLOT
  * @slot: filled in
  *
  * Return: %EXIT_DONE, or %EXIT_USAGE with a message.
  */
-int units_slot(const char *text, int *slot);
+int units_slot(const struct luks *luks, const char *text, int *slot);
 
 #endif /* BDUS_ENCRYPT_UNITS_H */

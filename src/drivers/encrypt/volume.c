@@ -112,6 +112,9 @@ static int volume_read_header(struct opening *opening, int fd, uint64_t size)
 	code = volume_check_type(opening);
 	if (code == EXIT_DONE)
 		code = volume_check_place(opening);
+	if (code == EXIT_DONE)
+		code = units_slot(&opening->luks, opening->options->slot,
+				  &opening->slot);
 	if (code != EXIT_DONE)
 		goto out_free;
 	volume->segment = opening->luks.segment;
@@ -265,10 +268,8 @@ int volume_open(const struct volume_options *options, const char *path, int fd,
 	struct opening opening = { .options = options,
 				   .path = path,
 				   .volume = volume };
-	int code = units_slot(options->slot, &opening.slot);
+	int code;
 
-	if (code != EXIT_DONE)
-		return code;
 	memset(volume, 0, sizeof(*volume));
 	if (options->type == VOLUME_PLAIN)
 		return volume_open_plain(&opening, fd, known);
