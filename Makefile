@@ -187,14 +187,14 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 # Engine of compressed volumes; it needs nothing of the runtime.
 compress := $(filter-out %/actions.c %/compress.c %/file.c, \
-	$(wildcard src/drivers/compress/*.c))
+	$(wildcard src/drivers/compress/*.c)) src/crc.c
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-compress_with := $(compress) build/deps/lib/libzstd.a
 test-compress-crash_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
-	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
+	src/window.c src/crc.c src/progress.c src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c src/report.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
 	build/deps/lib/libzstd.a

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encrypt/progress.h - how far something long is, on stderr.
+ * progress.h - how far something long is, on stderr.
  */
-#ifndef BDUS_ENCRYPT_PROGRESS_H
-#define BDUS_ENCRYPT_PROGRESS_H
+#ifndef BDUS_PROGRESS_H
+#define BDUS_PROGRESS_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -61,4 +61,4 @@ void progress_set(struct progress *progress, uint64_t done);
 /** progress_end - take away what is shown. */
 void progress_end(struct progress *progress);
 
-#endif /* BDUS_ENCRYPT_PROGRESS_H */
+#endif /* BDUS_PROGRESS_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encrypt/progress - how far something long is, on stderr.
+ * progress - how far something long is, on stderr.
  *
  * The work is done by the caller, who only leaves a number behind; a thread
  * prints it. The thread shares progress->done and, under the lock, is_over.
