@@ -194,7 +194,7 @@ test-compress_with := $(compress) build/deps/lib/libzstd.a
 test-compress-crash_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
-	src/window.c src/crc.c src/progress.c src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
+	src/window.c src/crc.c src/progress.c src/reclog.c src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c src/report.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
 	build/deps/lib/libzstd.a
@@ -210,6 +210,8 @@ test-luks_with := $(luks) src/drivers/encrypt/disk.c src/backing.c \
 test-luks2_with := $(luks)
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
+test-record_with := $(test-drivers_with) $(patsubst \
+	%,src/%.c,history outage rebuild trial)
 test-report_with := src/report.c src/msg.c src/nearest.c
 test-threads_with := src/threads.c
 test-verdict_with := src/verdict.c src/condition.c src/threads.c \

@@ -60,6 +60,11 @@ bool dev_is_restart(const struct dev *dev)
 	return dev->is_restart;
 }
 
+bool dev_is_rerun(const struct dev *dev)
+{
+	return dev->is_rerun;
+}
+
 int dev_keep(struct dev *dev, int fd)
 {
 	int error = kept_publish(fd);
