@@ -97,7 +97,7 @@ unmounted() {
 		c) [ "$(at "$1" 0)$(at "$1" 1)" = cc ] ;;
 		esac
 	END
-	run -1 bdus replay --fsck 'sh checks %' disk.log
+	run -1 bdus replay --fsck 'sh checks %' --accept 0 disk.log
 	[[ $output == *'failed'* ]]
 }
 
