@@ -186,17 +186,18 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 # Engine of compressed volumes; it needs nothing of the runtime.
-compress := $(filter-out %/actions.c %/compress.c %/file.c, \
+compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
 	$(wildcard src/drivers/compress/*.c)) src/crc.c
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-compress_with := $(compress) build/deps/lib/libzstd.a
 test-compress-crash_with := $(test-compress_with)
 test-compress-full_with := $(test-compress_with)
+test-compress-tools_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
-	src/window.c src/crc.c src/progress.c src/reclog.c src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
-	src/privilege.c src/backing.c src/report.c \
+	src/window.c src/crc.c src/reclog.c src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
+	src/privilege.c src/backing.c src/progress.c src/report.c src/stats.c src/attribute.c \
 	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c \
 	build/deps/lib/libzstd.a
 
@@ -308,9 +309,11 @@ install: all
 	for name in $$(build/bdus --list); do \
 		ln -sf bdus $(DESTDIR)$(PREFIX)/sbin/bdus-$$name; done
 	install -d $(DESTDIR)$(PREFIX)/share/man/man4 \
+		$(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 man/*.4 $(DESTDIR)$(PREFIX)/share/man/man4
+	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions

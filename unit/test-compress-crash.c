@@ -281,6 +281,27 @@ static int step_reopen(struct workload *workload)
 				   &workload->options);
 }
 
+/* What is packed anew is the same; where there is no room, not all of it is. */
+static int step_recompress(struct workload *workload)
+{
+	struct engine *engine = &workload->engine;
+	int error;
+
+	/* else the engine's thread does it */
+	if (workload->n_clients > 1)
+		return 0;
+	error = recompress_begin(engine, engine->super.level + 1);
+
+	while (error == 0 && engine->recompress.is_running) {
+		error = recompress_step(engine);
+		if (error == -EAGAIN)
+			error = engine_checkpoint(engine);
+		if (error == 0 && map_lacks(&engine->map, 4))
+			recompress_end(engine);
+	}
+	return error;
+}
+
 /* Blocks that are the client's own. */
 static uint64_t step_place(struct client *client, uint32_t *n)
 {
@@ -313,8 +334,10 @@ static int step(struct client *client)
 	switch (pick(random, 100)) {
 	case 0:
 		return step_reopen(client->workload);
-	case 1 ... 3:
+	case 1 ... 2:
 		return engine_checkpoint(&client->workload->engine);
+	case 3:
+		return step_recompress(client->workload);
 	case 4 ... 14:
 		return step_flush(client);
 	case 15 ... 24:

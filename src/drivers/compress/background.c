@@ -12,15 +12,26 @@
 
 #include "rooms.h"
 
-enum work { WORK_NONE, WORK_CHECKPOINT, WORK_CLEAN, WORK_FULL };
+enum work {
+	WORK_NONE,
+	WORK_CHECKPOINT,
+	WORK_CLEAN,
+	WORK_FULL,
+	WORK_RECOMPRESS
+};
 
-/* Is it worth it to copy what is live in that segment? */
+/*
+ * Is it worth it to copy what is live in that segment? What was copied fills a
+ * segment up to its payload at least, so that there is an end to it.
+ */
 static bool background_gains(const struct engine *engine, uint32_t segment)
 {
 	uint32_t size = engine->super.segment_size;
+	uint32_t live_bytes =
+		engine->map.space.segments[segment].use.live_bytes;
 
-	return engine->map.space.segments[segment].use.live_bytes <=
-	       size - size / 16;
+	return live_bytes <= size - size / 16 &&
+	       live_bytes < layout_payload(&engine->super);
 }
 
 /* As many segments are emptied before a checkpoint makes them free. */
@@ -38,28 +49,37 @@ static enum work background_choose(const struct engine *engine,
 				   uint32_t *victim)
 {
 	const struct map *map = &engine->map;
-	bool is_low = map->space.n_free < map->n_free_low;
+	bool is_low = space_usable(&map->space) < map->n_free_low;
 	uint32_t n_empty;
 
 	if (map_is_checkpoint_due(map) ||
 	    (engine->n_waiting > 0 && map->n_rights_left == 0))
 		return WORK_CHECKPOINT;
 	if (!is_low)
-		return WORK_NONE;
+		return engine->recompress.is_running ? WORK_RECOMPRESS :
+						       WORK_NONE;
 	n_empty = space_empty(&map->space);
 	if (n_empty >= background_share(engine) ||
-	    (n_empty > 0 && map->space.n_free <= SEGMENTS_FOR_TRIM))
+	    (n_empty > 0 && space_usable(&map->space) <= SEGMENTS_FOR_TRIM))
 		return WORK_CHECKPOINT;
 	if (space_victim(&map->space, victim) &&
 	    background_gains(engine, *victim))
 		return WORK_CLEAN;
-	return n_empty > 0 ? WORK_CHECKPOINT : WORK_FULL;
+	if (n_empty > 0)
+		return WORK_CHECKPOINT;
+	/* what is packed better can be cleaned */
+	return engine->recompress.is_running &&
+			       space_usable(&map->space) >
+				       SEGMENTS_FOR_CLEANER + 1 ?
+		       WORK_RECOMPRESS :
+		       WORK_FULL;
 }
 
 static void background_set_full(struct engine *engine)
 {
 	pthread_mutex_lock(&engine->map.lock);
 	engine->is_full = true;
+	engine->full_at = engine->map.space.live_bytes;
 	pthread_cond_broadcast(&engine->map.changed);
 	pthread_mutex_unlock(&engine->map.lock);
 }
@@ -94,6 +114,45 @@ static int background_cleaned(struct engine *engine, uint32_t victim, int error)
 	return log_fail(&engine->log, 0);
 }
 
+static uint64_t background_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Until somebody wakes us, or for so long. The lock is held. */
+static void background_sleep(struct engine *engine, uint64_t ms)
+{
+	struct timespec until;
+	uint64_t nsec;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	nsec = (uint64_t)until.tv_nsec + ms % 1000 * 1000000;
+	until.tv_sec += (time_t)(ms / 1000 + nsec / 1000000000);
+	until.tv_nsec = (long)(nsec % 1000000000);
+	pthread_cond_timedwait(&engine->map.wake, &engine->map.lock, &until);
+}
+
+/* It takes half of the time, unless nobody else wants something done. */
+static int background_recompress(struct engine *engine)
+{
+	uint64_t begun_ms = background_now_ms();
+	uint64_t work = counts_work(engine);
+	int error = recompress_step(engine);
+
+	if (error == -EAGAIN)
+		return background_starved(engine);
+	if (error != 0 || counts_work(engine) == work)
+		return error;
+	pthread_mutex_lock(&engine->map.lock);
+	if (!engine->is_stopping && engine->n_waiting == 0)
+		background_sleep(engine, background_now_ms() - begun_ms + 1);
+	pthread_mutex_unlock(&engine->map.lock);
+	return 0;
+}
+
 /* Do one thing. Return: 0, -ENODATA (there is nothing to do) or -errno. */
 static int background_step(struct engine *engine)
 {
@@ -109,6 +168,8 @@ static int background_step(struct engine *engine)
 	case WORK_CLEAN:
 		return background_cleaned(engine, victim,
 					  clean_segment(engine, victim));
+	case WORK_RECOMPRESS:
+		return background_recompress(engine);
 	case WORK_FULL:
 		background_set_full(engine);
 		return -ENODATA;
@@ -177,7 +238,7 @@ static int background_help(struct engine *engine)
 
 	if (engine->has_thread) {
 		background_await(engine);
-		error = engine->is_full ? -ENOSPC : 0;
+		error = background_is_full(engine) ? -ENOSPC : 0;
 		return error;
 	}
 	pthread_mutex_unlock(&engine->map.lock);
@@ -193,6 +254,8 @@ int background_wait(struct engine *engine, uint32_t limit)
 
 	/* rights may be with records that nobody is about to write */
 	log_kick(&engine->log);
+	/* there may be space below again */
+	log_refill(&engine->log);
 	pthread_mutex_lock(&map->lock);
 	engine->n_waiting++;
 	while (error == 0 && map_lacks(map, limit)) {

@@ -33,6 +33,7 @@ static void check_entry(const struct engine *engine, struct check *check,
 	if (entry_state(entry) != BLOCK_DATA)
 		return;
 	check->n_mapped++;
+	check->n_raw += entry_is_raw(entry);
 	segment = segment_of(&engine->super, entry_off(entry));
 	uses[segment].live_blocks++;
 	uses[segment].live_bytes += entry_share(entry);
@@ -79,7 +80,8 @@ static void check_segments(struct engine *engine, struct check *check,
 				      uses[i].live_blocks > 0;
 	}
 	check->is_count_wrong = check->n_mapped != engine->map.n_mapped ||
-				check->n_zero != engine->map.n_zero;
+				check->n_zero != engine->map.n_zero ||
+				check->n_raw != engine->map.n_raw;
 }
 
 int check_volume(struct engine *engine, bool verify_data, struct check *check)

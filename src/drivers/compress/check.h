@@ -11,6 +11,7 @@
  * struct check - what was found
  * @n_mapped: blocks with data
  * @n_zero: blocks that are zero by a record
+ * @n_raw: blocks with data in records that are not packed
  * @n_bad: blocks whose data was lost before
  * @n_pages_lost: pages of the map that cannot be read
  * @n_records_lost: records that cannot be read, of those that were looked at
@@ -22,6 +23,7 @@
 struct check {
 	uint64_t n_mapped;
 	uint64_t n_zero;
+	uint64_t n_raw;
 	uint64_t n_bad;
 	uint64_t n_pages_lost;
 	uint64_t n_records_lost;

@@ -51,6 +51,7 @@ void checkpoint_mark(struct engine *engine)
 {
 	pthread_mutex_lock(&engine->checkpoint_lock);
 	if (!engine->is_marked && engine->medium->write != NULL) {
+		engine->needs_check = true;
 		engine->durable.flags |= SUPER_NEEDS_CHECK;
 		engine->durable.flags &= ~SUPER_CLEAN;
 		/* it may fail as what was before did */
@@ -108,7 +109,7 @@ static void checkpoint_set(struct engine *engine, const struct page *pages,
 static int checkpoint_write_pages(struct engine *engine, struct page *pages,
 				  const uint64_t *indices, uint32_t n)
 {
-	const struct tree *tree = &engine->map.tree;
+	struct tree *tree = &engine->map.tree;
 	int error = 0;
 
 	for (uint32_t i = 0, run; error == 0 && i < n; i += run) {
@@ -147,6 +148,7 @@ static uint32_t checkpoint_freeze(struct engine *engine)
 	engine->super.position = map->applied;
 	engine->super.n_mapped = map->n_mapped;
 	engine->super.n_zero = map->n_zero;
+	engine->super.n_raw = map->n_raw;
 	space_freeze(&map->space);
 	n = map_freeze(map, engine->copies, engine->indices);
 	for (uint64_t i = 0; i < n_segment_pages(&engine->super); i++) {
@@ -162,13 +164,19 @@ static uint32_t checkpoint_freeze(struct engine *engine)
 }
 
 /* The next pending segment that is not kept for bad times, from @i on. */
-static uint32_t checkpoint_pending(struct engine *engine, uint32_t i)
+static uint32_t checkpoint_pending(struct engine *engine, uint32_t i,
+				   uint32_t n_punched)
 {
 	struct space *space = &engine->map.space;
-	uint32_t n_kept = SEGMENTS_FOR_CLEANER + 2;
+	uint32_t n_kept;
 
 	pthread_mutex_lock(&engine->map.lock);
-	if (space->n_free + space->n_pending <= n_kept)
+	n_kept = space->n_pending;
+	if (engine->medium->allocate != NULL)
+		n_kept += space->n_ready - n_punched;
+	else
+		n_kept += space->n_free;
+	if (n_kept <= SEGMENTS_READY)
 		i = engine->super.n_segments;
 	while (i < engine->super.n_segments &&
 	       space->segments[i].state != SEGMENT_PENDING)
@@ -181,17 +189,21 @@ static uint32_t checkpoint_pending(struct engine *engine, uint32_t i)
 static void checkpoint_punch(struct engine *engine)
 {
 	struct medium *medium = engine->medium;
+	uint32_t n_punched = 0;
 
-	for (uint32_t i = checkpoint_pending(engine, 0);
+	for (uint32_t i = checkpoint_pending(engine, 0, 0);
 	     i < engine->super.n_segments;
-	     i = checkpoint_pending(engine, i + 1)) {
+	     i = checkpoint_pending(engine, i + 1, n_punched)) {
 		bool is_gone =
 			medium->punch(medium, segment_off(&engine->super, i),
 				      engine->super.segment_size) == 0;
 
 		pthread_mutex_lock(&engine->map.lock);
-		if (is_gone)
+		if (is_gone) {
 			engine->map.space.segments[i].is_allocated = false;
+			engine->map.space.is_backing_full = false;
+			n_punched++;
+		}
 		pthread_mutex_unlock(&engine->map.lock);
 	}
 }
@@ -205,6 +217,8 @@ static void checkpoint_release(struct engine *engine)
 	space_thaw(&engine->map.space);
 	engine->is_full = false;
 	pthread_cond_broadcast(&engine->map.changed);
+	if (engine->map.has_waiters)
+		pthread_cond_signal(&engine->map.relief);
 	pthread_mutex_unlock(&engine->map.lock);
 }
 

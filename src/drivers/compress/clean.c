@@ -13,11 +13,10 @@
 #include "crc.h"
 #include "rooms.h"
 
-/* Append a copy; a checkpoint may be needed first. */
-static int clean_append(struct engine *engine, struct record *record,
-			const void *payload)
+int clean_append(struct engine *engine, struct record *record,
+		 const void *payload, uint32_t limit)
 {
-	int error = map_pin(&engine->map, record->lba, MAP_NO_LIMIT);
+	int error = map_pin(&engine->map, record->lba, limit);
 
 	if (error != 0)
 		return error;
@@ -43,7 +42,7 @@ static int clean_run(struct engine *engine, const struct record *old,
 	const void *payload = codec_pack(
 		codec, &record, codec->plain + (size_t)first * BLOCK_SIZE);
 
-	return clean_append(engine, &record, payload);
+	return clean_append(engine, &record, payload, MAP_NO_LIMIT);
 }
 
 static int clean_unpacked(struct engine *engine, const struct record *old,
@@ -73,7 +72,7 @@ static int clean_whole(struct engine *engine, const struct record *old,
 		return -EIO;
 	record.type = RECORD_MOVE;
 	record.from = entry;
-	return clean_append(engine, &record, old + 1);
+	return clean_append(engine, &record, old + 1, MAP_NO_LIMIT);
 }
 
 static int clean_record(struct engine *engine, const struct record *old,

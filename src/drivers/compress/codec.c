@@ -62,6 +62,7 @@ const void *codec_pack(struct codec *codec, struct record *record,
 	const void *payload = plain;
 
 	record->algorithm = ALGORITHM_RAW;
+	record->level = (uint8_t)codec->level;
 	record->len = (uint32_t)len;
 	if (codec_gains(packed, len)) {
 		record->algorithm = ALGORITHM_ZSTD;

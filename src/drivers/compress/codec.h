@@ -37,7 +37,8 @@ void codec_close(struct codec *codec);
 /**
  * codec_pack - make the payload of a record
  * @codec: of this thread; its @record is used
- * @record: n_blocks is filled in; algorithm, len and data_crc will be
+ * @record: n_blocks is filled in; algorithm, level, len and data_crc will
+ *	be
  * @plain: the blocks
  *
  * Return: the payload: @plain itself where nothing is gained.

@@ -14,16 +14,23 @@
 #include <string.h>
 
 #include "actions.h"
+#include "check.h"
 #include "engine.h"
 #include "file.h"
+#include "ioctl.h"
 #include "msg.h"
+#include "onfull.h"
+#include "stats.h"
 #include "store.h"
 
 #define COMPRESS_MAX_DISCARD (1U << 30)
+/* A driver whose writes wait for space does not hang, until so much later. */
+#define COMPRESS_GRACE_MS 30000U
 
 /* A write, until it is answered. */
 struct compress_write {
 	struct commit commit;
+	struct onfull_write write;
 	struct io *io;
 };
 
@@ -32,6 +39,10 @@ struct compress {
 	struct store store;
 	uint64_t level;
 	uint64_t map_cache;
+	const char *on_full;
+	bool does_check;
+	const char *path;
+	struct onfull onfull;
 	struct backing backing;
 	struct engine engine;
 	struct compress_write *writes; /* by tag */
@@ -41,16 +52,44 @@ struct compress {
 static const struct opt compress_opts[] = {
 	OPT_UINT("level", 0, struct compress, level, 0, "N", 1, 22, NULL,
 		 "of zstd for what is written; else the volume's"),
+	OPT_BOOL("check-on-open", 0, struct compress, does_check,
+		 "check the map first, and refuse to serve a damaged one"),
 	OPT_SIZE("map-cache", 0, struct compress, map_cache, 0, 4 << 20,
 		 1ULL << 36, "64M", "memory for parts of the map"),
+	OPT_STRING("on-full", 0, struct compress, on_full, 0, "WHAT", "error",
+		   "what a write does without space: error, queue, queue=60s"),
 	OPT_END
 };
+
+/* Nothing is written to a volume that is damaged. */
+static int compress_check(struct compress *compress, const char *path)
+{
+	struct engine_options options = { .n_workers = 1,
+					  .is_read_only = true };
+	struct check check;
+	int error = engine_open(&compress->engine, &compress->backing.medium,
+				&options);
+
+	/* compress_start() meets it again, and says so */
+	if (error != 0)
+		return EXIT_DONE;
+	error = check_volume(&compress->engine, false, &check);
+	engine_close(&compress->engine);
+	if (error == 0 && check_is_clean(&check))
+		return EXIT_DONE;
+	msg_error("%s: %s", path,
+		  error != 0 ? strerror(-error) :
+			       "its map is damaged, and --check-on-open given");
+	msg_hint("\"bdus compress check\" tells what is wrong");
+	return EXIT_FAILED;
+}
 
 static int compress_start(struct compress *compress, struct dev *dev,
 			  const char *path)
 {
 	struct engine_options options = {
-		.n_workers = dev_workers(dev),
+		/* one more for writes that waited for space */
+		.n_workers = dev_workers(dev) + 1,
 		.map_cache = compress->map_cache,
 		.level = (int)compress->level,
 		.is_read_only = compress->store.is_read_only,
@@ -58,6 +97,8 @@ static int compress_start(struct compress *compress, struct dev *dev,
 	int error;
 
 	backing_init(&compress->backing, &compress->store);
+	if (compress->does_check && compress_check(compress, path) != EXIT_DONE)
+		return EXIT_FAILED;
 	error = engine_open(&compress->engine, &compress->backing.medium,
 			    &options);
 	if (error == 0)
@@ -68,6 +109,43 @@ static int compress_start(struct compress *compress, struct dev *dev,
 		msg_hint("\"bdus compress format\" makes a volume");
 	else if (error == -EIO || error == -EBADMSG)
 		msg_hint("\"bdus compress check\" tells what is wrong");
+	return EXIT_FAILED;
+}
+
+static void compress_warn(void *arg, unsigned int percent)
+{
+	const struct compress *compress = arg;
+
+	msg_warn("%s: %u%% of the space is in use; when it is full, writes %s",
+		 compress->path, percent,
+		 compress->onfull.wait_ms == 0 ? "fail" : "wait, then fail");
+}
+
+/* What is to be done when there is no space, by this and by the kernel. */
+static int compress_watch(struct compress *compress, struct dev *dev,
+			  const char *path)
+{
+	struct kbdus_attributes *attrs = dev_attrs(dev);
+	struct onfull *onfull = &compress->onfull;
+	int error;
+
+	compress->path = path;
+	onfull->engine = &compress->engine;
+	onfull->worker = dev_workers(dev);
+	/* the others are for discards, flushes and reads */
+	onfull->max = attrs->queue_depth / 2;
+	onfull->arg = compress;
+	if (layout_is_overcommitted(&compress->engine.super))
+		onfull->warn = compress_warn;
+	if (attrs->timeout_ms != 0 && onfull->wait_ms != 0 &&
+	    attrs->timeout_ms < onfull->wait_ms + COMPRESS_GRACE_MS)
+		attrs->timeout_ms = onfull->wait_ms + COMPRESS_GRACE_MS;
+	if (compress->store.is_read_only)
+		return EXIT_DONE;
+	error = onfull_start(onfull);
+	if (error == 0)
+		return EXIT_DONE;
+	msg_error("%s: %s", path, strerror(-error));
 	return EXIT_FAILED;
 }
 
@@ -101,6 +179,11 @@ static int compress_open(struct dev *dev)
 		msg_error("the block size is %u", BLOCK_SIZE);
 		return EXIT_USAGE;
 	}
+	if (!onfull_parse(compress->on_full, &compress->onfull.wait_ms)) {
+		msg_error("--on-full: '%s' is not known", compress->on_full);
+		msg_hint("accepted: error, queue, queue=SECONDS up to 3600");
+		return EXIT_USAGE;
+	}
 	/*
 	 * The driver before us may still write: the engine must not be opened
 	 * before its last thread is gone, which a driver is not told yet.
@@ -122,6 +205,8 @@ static int compress_open(struct dev *dev)
 		goto out_free;
 	code = compress_fit(compress, dev, path);
 	if (code == EXIT_DONE)
+		code = compress_watch(compress, dev, path);
+	if (code == EXIT_DONE)
 		code = store_serve(&compress->store, dev, path, 0);
 	if (code == EXIT_DONE) {
 		/* without it in the backing, it still is of use to us */
@@ -129,6 +214,7 @@ static int compress_open(struct dev *dev)
 			1U << KBDUS_OP_DISCARD | 1U << KBDUS_OP_WRITE_ZEROES;
 		return EXIT_DONE;
 	}
+	onfull_stop(&compress->onfull);
 	engine_close(&compress->engine);
 out_free:
 	free(compress->writes);
@@ -141,8 +227,10 @@ static int compress_close(struct dev *dev)
 {
 	struct compress *compress = dev_priv(dev);
 	const char *path = dev_operand(dev, 0);
-	int error = engine_close(&compress->engine), code;
+	int error, code;
 
+	onfull_stop(&compress->onfull);
+	error = engine_close(&compress->engine);
 	if (error != 0)
 		msg_error("%s: cannot be ended: %s", path, strerror(-error));
 	free(compress->writes);
@@ -190,11 +278,14 @@ static void compress_end(struct compress *compress, struct io *io, int error)
 static void compress_write(struct io *io)
 {
 	struct compress *compress = compress_of(io);
-	struct commit *commit = compress_begin(compress, io);
+	struct onfull_write *write = &compress->writes[io->tag].write;
 
+	write->commit = compress_begin(compress, io);
+	write->buf = io->buf;
+	write->len = io->len;
+	write->off = io->off;
 	compress_end(compress, io,
-		     engine_write(&compress->engine, io_worker(io), io->buf,
-				  io->len, io->off, commit));
+		     onfull_write(&compress->onfull, io_worker(io), write));
 }
 
 static void compress_flush(struct io *io)
@@ -222,10 +313,54 @@ static void compress_discard(struct io *io)
 	compress_make_zero(io, true);
 }
 
+static void compress_recompress(struct io *io)
+{
+	struct engine *engine = &compress_of(io)->engine;
+	struct compress_recompress how;
+	int error = 0;
+
+	memcpy(&how, io->buf, sizeof(how));
+	if (how.level > 22 || how.reserved != 0)
+		error = -EINVAL;
+	else if (how.level == 0)
+		recompress_end(engine);
+	else
+		error = recompress_begin(engine, (int)how.level);
+	io_done(io, error);
+}
+
+static void compress_stats(struct io *io)
+{
+	struct stats stats;
+
+	engine_stats(&compress_of(io)->engine, &stats);
+	stats.flags |= STATS_LIVE;
+	stats.waiting += compress_of(io)->onfull.n;
+	memcpy(io->buf, &stats, sizeof(stats));
+	io_done(io, 0);
+}
+
+static void compress_ioctl(struct io *io)
+{
+	switch (io->command) {
+	case STATS_GET:
+		compress_stats(io);
+		break;
+	case COMPRESS_RECOMPRESS:
+		compress_recompress(io);
+		break;
+	default:
+		io_done(io, ENOTTY);
+	}
+}
+
 static const struct applet *const compress_actions[] = {
 	&compress_action_format,
 	&compress_action_info,
 	&compress_action_check,
+	&compress_action_dump,
+	&compress_action_resize,
+	&compress_action_recompress,
 	NULL,
 };
 
@@ -245,4 +380,5 @@ DRIVER(compress) = {
 	.flush = compress_flush,
 	.write_zeroes = compress_write_zeroes,
 	.discard = compress_discard,
+	.ioctl = compress_ioctl,
 };

@@ -22,8 +22,10 @@ static int engine_make_codecs(struct engine *engine)
 	if (level == 0)
 		level = engine->super.level;
 	engine->codecs = calloc(n, sizeof(*engine->codecs));
-	if (engine->codecs == NULL)
+	engine->counts = aligned_alloc(64, n * sizeof(*engine->counts));
+	if (engine->codecs == NULL || engine->counts == NULL)
 		return -ENOMEM;
+	memset(engine->counts, 0, n * sizeof(*engine->counts));
 	while (engine->n_codecs < n) {
 		int error =
 			codec_open(&engine->codecs[engine->n_codecs], level);
@@ -60,6 +62,7 @@ static void engine_free_buffers(struct engine *engine)
 	while (engine->n_codecs > 0)
 		codec_close(&engine->codecs[--engine->n_codecs]);
 	free(engine->codecs);
+	free(engine->counts);
 }
 
 static int engine_make_rooms(struct engine *engine)
@@ -172,6 +175,8 @@ int engine_open(struct engine *engine, struct medium *medium,
 	if (error != 0)
 		return error;
 	engine->durable = engine->super;
+	engine->was_in_use = !(engine->super.flags & SUPER_CLEAN);
+	engine->needs_check = engine->super.flags & SUPER_NEEDS_CHECK;
 	do {
 		struct engine fresh = *engine;
 
@@ -188,6 +193,7 @@ int engine_open(struct engine *engine, struct medium *medium,
 void engine_abandon(struct engine *engine)
 {
 	background_stop(engine);
+	recompress_close(engine);
 	engine_free_rooms(engine);
 }
 
@@ -196,6 +202,7 @@ int engine_close(struct engine *engine)
 	int error = 0;
 
 	background_stop(engine);
+	recompress_close(engine);
 	if (!engine->options.is_read_only) {
 		log_kick(&engine->log);
 		error = log_drain(&engine->log);
@@ -333,6 +340,7 @@ int engine_read(struct engine *engine, unsigned int worker, void *buf,
 		lba += n;
 		left -= n;
 	}
+	counts_add(&engine->counts[worker].read, len);
 	return error;
 }
 
@@ -405,6 +413,7 @@ int engine_write(struct engine *engine, unsigned int worker, const void *buf,
 	uint32_t left = len / BLOCK_SIZE;
 	int error = engine_admit(engine);
 
+	counts_add(&engine->counts[worker].written, error == 0 ? len : 0);
 	while (error == 0 && left > 0) {
 		struct record record = { .type = RECORD_DATA, .lba = lba };
 		const void *payload = NULL;
@@ -458,6 +467,8 @@ int engine_zero(struct engine *engine, uint64_t len, uint64_t off,
 
 	if (engine->options.is_read_only)
 		return -EROFS;
+	/* nobody else counts that in the background's */
+	counts_add(&engine->counts[engine->n_codecs - 1].discarded, len);
 	has_any = engine_zero_piece(engine, &now, &lba, &left);
 	for (is_last = !has_any; error == 0 && !is_last; now = next) {
 		is_last = !engine_zero_piece(engine, &next, &lba, &left);

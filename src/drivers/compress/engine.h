@@ -5,7 +5,9 @@
  *
  * Rooms: format (what is where on the medium), codec (packing), tree (pages of
  * the map), space (segments), map (cache of the map), log (batches),
- * checkpoint, recover (open), clean (cleaner), engine (requests), check.
+ * checkpoint, recover (open), clean (cleaner), engine (requests), check,
+ * counts,
+ * recompress.
  */
 #ifndef BDUS_COMPRESS_ENGINE_H
 #define BDUS_COMPRESS_ENGINE_H
@@ -19,6 +21,8 @@
 #include "log.h"
 #include "map.h"
 #include "medium.h"
+#include "recompress.h"
+#include "counts.h"
 
 /**
  * struct engine_options - how a volume is used
@@ -51,6 +55,9 @@ struct engine_options {
  * @log: where it is written
  * @codecs: of each worker, and one for the background
  * @n_codecs: how many
+ * @counts: as many
+ * @was_in_use: it had not been closed when it was opened
+ * @needs_check: something was lost once
  * @usable: bytes that live blocks may take, in all
  * @copies: of pages, in a checkpoint
  * @indices: their numbers
@@ -62,6 +69,8 @@ struct engine_options {
  * @is_stopping: the thread is to end; with the map's lock
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
+ * @full_at: as long as so many bytes are live; likewise
+ * @recompress: see there
  * @n_cleaned: segments
  * @n_moved_bytes: records that were copied
  * @n_checkpoints: since it was opened
@@ -78,6 +87,9 @@ struct engine {
 	struct log log;
 	struct codec *codecs;
 	unsigned int n_codecs;
+	struct counts *counts;
+	bool was_in_use;
+	atomic_bool needs_check;
 	uint64_t usable;
 	struct page *copies;
 	uint64_t *indices;
@@ -89,9 +101,11 @@ struct engine {
 	bool is_stopping;
 	unsigned int n_waiting;
 	bool is_full;
-	uint64_t n_cleaned;
-	uint64_t n_moved_bytes;
-	uint64_t n_checkpoints;
+	uint64_t full_at;
+	struct recompress recompress;
+	_Atomic uint64_t n_cleaned;
+	_Atomic uint64_t n_moved_bytes;
+	_Atomic uint64_t n_checkpoints;
 	uint64_t n_replayed;
 };
 
@@ -128,6 +142,9 @@ struct format_options {
  */
 int engine_format(struct medium *medium, const struct format_options *options,
 		  struct super *super, const char **reason);
+
+/** layout_is_overcommitted - is the disk larger than what fits for sure? */
+bool layout_is_overcommitted(const struct super *super);
 
 /**
  * engine_read_super - find the superblock that counts

@@ -110,6 +110,7 @@ struct position {
  * @position: where the log goes on
  * @n_mapped: blocks with data
  * @n_zero: blocks that are zero by a record
+ * @n_raw: blocks with data in records that are not packed
  * @zero: nothing
  */
 struct super {
@@ -137,7 +138,8 @@ struct super {
 	struct position position;
 	uint64_t n_mapped;
 	uint64_t n_zero;
-	uint8_t zero[SUPER_SIZE - 256];
+	uint64_t n_raw;
+	uint8_t zero[SUPER_SIZE - 264];
 };
 
 _Static_assert(sizeof(struct super) == SUPER_SIZE, "no padding");
@@ -234,6 +236,13 @@ static inline uint32_t entry_share(uint64_t entry)
 	return entry_len(entry) / entry_blocks(entry);
 }
 
+/* Is its record not packed? One that is takes less, by a unit at least. */
+static inline bool entry_is_raw(uint64_t entry)
+{
+	return entry_state(entry) == BLOCK_DATA &&
+	       entry_len(entry) == entry_blocks(entry) * BLOCK_SIZE + UNIT_SIZE;
+}
+
 /* Of the first block of a record of @len bytes at @off. */
 static inline uint64_t entry_make(uint64_t off, uint32_t len, uint32_t n_blocks)
 {
@@ -324,6 +333,7 @@ enum record_algorithm { ALGORITHM_RAW, ALGORITHM_ZSTD };
  * @data_crc: of the payload
  * @type: enum record_type
  * @algorithm: enum record_algorithm
+ * @level: of zstd, when it was packed, or could not be
  * @zero: nothing
  * @len: bytes of the payload
  * @lba: first block
@@ -339,7 +349,8 @@ struct record {
 	uint32_t data_crc;
 	uint8_t type;
 	uint8_t algorithm;
-	uint16_t zero;
+	uint8_t level;
+	uint8_t zero;
 	uint32_t len;
 	uint64_t lba;
 	uint32_t n_blocks;

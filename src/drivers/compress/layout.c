@@ -19,7 +19,7 @@
  * room behind it for more: so the live data of a segment that is full is more
  * than this, and a segment with less can be gained from.
  */
-static uint64_t segment_payload(const struct super *super)
+uint64_t layout_payload(const struct super *super)
 {
 	uint64_t batches = (super->segment_size / BATCH_MAX + 1) *
 			   (BLOCK_SIZE + UNIT_SIZE);
@@ -33,13 +33,18 @@ static uint64_t segment_payload(const struct super *super)
 
 uint64_t layout_usable(const struct super *super)
 {
-	return (super->n_segments - super->n_reserve) * segment_payload(super);
+	return (super->n_segments - super->n_reserve) * layout_payload(super);
 }
 
 /* A block that cannot be packed, with its record's header. */
-static uint64_t layout_fits(const struct super *super)
+uint64_t layout_fits(const struct super *super)
 {
 	return layout_usable(super) / (BLOCK_SIZE + UNIT_SIZE) * BLOCK_SIZE;
+}
+
+bool layout_is_overcommitted(const struct super *super)
+{
+	return super->size > layout_fits(super);
 }
 
 static uint64_t layout_align(uint64_t off)
@@ -47,14 +52,19 @@ static uint64_t layout_align(uint64_t off)
 	return (off + LAYOUT_START - 1) / LAYOUT_START * LAYOUT_START;
 }
 
+void layout_reserve(struct super *super)
+{
+	super->n_reserve = super->n_segments / 10;
+	if (super->n_reserve < RESERVE_MIN)
+		super->n_reserve = RESERVE_MIN;
+}
+
 /* Place all for that many segments. Return: whether it fits the medium. */
 static bool layout_place(struct super *super, uint64_t size)
 {
 	uint64_t map, end;
 
-	super->n_reserve = super->n_segments / 10;
-	if (super->n_reserve < RESERVE_MIN)
-		super->n_reserve = RESERVE_MIN;
+	layout_reserve(super);
 	super->size = size != 0 ? size : layout_fits(super);
 	map = map_pages(super->size, super->n_segments) * BLOCK_SIZE;
 	super->map_off[0] = LAYOUT_START;

@@ -45,7 +45,10 @@ void log_close(struct log *log)
 /* --- places -----------------------------------------------------------------
  */
 
-/* The next free one, those first that are known to be allocated. */
+/*
+ * The next free one: a fresh one, so that there always are some that were
+ * allocated ahead, or one of these.
+ */
 static bool log_find_segment(struct log *log, uint32_t *segment, uint32_t spare,
 			     bool *is_allocated)
 {
@@ -53,42 +56,73 @@ static bool log_find_segment(struct log *log, uint32_t *segment, uint32_t spare,
 	bool was_found = false;
 
 	pthread_mutex_lock(&log->map->lock);
-	if (space->n_free > spare)
+	*segment = 0;
+	if (space->n_free > spare) {
+		*is_allocated = space->is_backing_full ||
+				space->n_ready > SEGMENTS_READY;
 		was_found = space_take(space, segment, *is_allocated);
-	if (!was_found && *is_allocated && space->n_free > spare) {
-		*is_allocated = false;
+	}
+	if (!was_found && space->n_free > spare) {
+		*is_allocated = !*is_allocated;
 		*segment = 0;
-		was_found = space_take(space, segment, false);
+		was_found = space_take(space, segment, *is_allocated);
 	}
 	pthread_mutex_unlock(&log->map->lock);
 	return was_found;
 }
 
-bool log_take_segment(struct log *log, uint32_t *segment, uint32_t spare)
+/* Allocate a segment that is busy. Return: whether it is; else it is free. */
+static bool log_allocate(struct log *log, uint32_t segment)
 {
 	struct medium *medium = log->medium;
-	bool is_allocated = medium->allocate != NULL;
+	struct space *space = &log->map->space;
+	bool is_good =
+		medium->allocate(medium, segment_off(log->super, segment),
+				 log->super->segment_size) == 0;
 
-	*segment = 0;
-	while (log_find_segment(log, segment, spare, &is_allocated)) {
-		bool is_good =
-			medium->allocate == NULL || is_allocated ||
-			medium->allocate(medium,
-					 segment_off(log->super, *segment),
-					 log->super->segment_size) == 0;
+	pthread_mutex_lock(&log->map->lock);
+	space_allocate(space, segment, is_good);
+	space->is_backing_full = !is_good;
+	if (!is_good)
+		space_give(space, segment);
+	pthread_mutex_unlock(&log->map->lock);
+	return is_good;
+}
 
-		pthread_mutex_lock(&log->map->lock);
-		if (medium->allocate != NULL)
-			log->map->space.segments[*segment].is_allocated =
-				is_good;
-		if (!is_good)
-			space_give(&log->map->space, *segment);
-		pthread_mutex_unlock(&log->map->lock);
-		if (is_good)
+bool log_take_segment(struct log *log, uint32_t *segment, uint32_t spare)
+{
+	bool is_allocated;
+
+	/* when one cannot be allocated, the next one is ready, or there is none
+	 */
+	for (int i = 0; i < 2; i++) {
+		if (!log_find_segment(log, segment, spare, &is_allocated))
+			return false;
+		if (log->medium->allocate == NULL || is_allocated ||
+		    log_allocate(log, *segment))
 			return true;
-		++*segment;
 	}
 	return false;
+}
+
+void log_refill(struct log *log)
+{
+	struct space *space = &log->map->space;
+	uint32_t segment, left = SEGMENTS_READY;
+	bool was_found = log->medium->allocate != NULL;
+
+	for (; was_found && left > 0; left--) {
+		pthread_mutex_lock(&log->map->lock);
+		segment = 0;
+		was_found = space->n_ready < SEGMENTS_READY &&
+			    space_take(space, &segment, false);
+		pthread_mutex_unlock(&log->map->lock);
+		if (!was_found || !log_allocate(log, segment))
+			return;
+		pthread_mutex_lock(&log->map->lock);
+		space_give(space, segment);
+		pthread_mutex_unlock(&log->map->lock);
+	}
 }
 
 /* Is there room for a batch with the largest record? */

@@ -21,6 +21,8 @@
 #include "map.h"
 #include "medium.h"
 
+/* Free segments that are allocated ahead, where that has to be done. */
+#define SEGMENTS_READY 6U
 /* Segments that stay free, so that the volume can be opened again. */
 #define SEGMENTS_FOR_OPEN 1U
 
@@ -162,6 +164,14 @@ int log_fail(struct log *log, int error);
  * Return: whether there is one.
  */
 bool log_take_segment(struct log *log, uint32_t *segment, uint32_t spare);
+
+/**
+ * log_refill - see to it that some free segments are there to be written to
+ * @log: the log
+ *
+ * So that what frees space finds some when the file system below is full.
+ */
+void log_refill(struct log *log);
 
 /** log_record_room - bytes that the largest record takes in a batch. */
 uint32_t log_record_room(const struct super *super);

@@ -48,6 +48,9 @@ struct leaf {
  * @lock: see above
  * @changed: a page, a right or a segment became available
  * @wake: the background has something to do
+ * @relief: @mark was reached; or something became free, and @has_waiters
+ * @mark: bytes of live blocks
+ * @has_waiters: somebody has been refused space, and waits for it
  * @n_free_low: which is when fewer segments are free
  * @bytes_due: or so much was applied
  * @bytes: applied since the last checkpoint was begun
@@ -66,6 +69,7 @@ struct leaf {
  * @n_dirty: pages that are dirty
  * @n_mapped: blocks with data
  * @n_zero: blocks that are zero by a record
+ * @n_raw: blocks with data in records that are not packed
  * @n_hits: pages looked for and found
  * @n_misses: and not found
  */
@@ -73,6 +77,9 @@ struct map {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	pthread_cond_t wake;
+	pthread_cond_t relief;
+	uint64_t mark;
+	bool has_waiters;
 	uint32_t n_free_low;
 	uint64_t bytes_due;
 	uint64_t bytes;
@@ -91,6 +98,7 @@ struct map {
 	uint32_t n_dirty;
 	uint64_t n_mapped;
 	uint64_t n_zero;
+	uint64_t n_raw;
 	uint64_t n_hits;
 	uint64_t n_misses;
 };

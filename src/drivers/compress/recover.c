@@ -180,6 +180,7 @@ int recover_begin(struct engine *engine)
 	if (!log_take_segment(&engine->log, &at.segment, 0) ||
 	    !log_take_segment(&engine->log, &at.next, 0))
 		return -ENOSPC;
+	log_refill(&engine->log);
 	at.session++;
 	at.sequence += SEQUENCE_STEP;
 	at.off = 0;

@@ -58,6 +58,20 @@ int recover_begin(struct engine *engine);
 int clean_segment(struct engine *engine, uint32_t segment);
 
 /**
+ * clean_append - append a copy
+ * @engine: the volume
+ * @record: a MOVE, as log_append() takes it
+ * @payload: of it
+ * @limit: more segments than this have to be free, or MAP_NO_LIMIT
+ *
+ * For the background.
+ *
+ * Return: 0, -EAGAIN (a checkpoint is needed first), or another -errno.
+ */
+int clean_append(struct engine *engine, struct record *record,
+		 const void *payload, uint32_t limit);
+
+/**
  * background_start - start the thread, unless is_manual
  * @engine: opened
  *
@@ -68,6 +82,14 @@ int background_start(struct engine *engine);
 /** background_stop - end the thread. */
 void background_stop(struct engine *engine);
 
+/** background_is_full - was there nothing to be gained, and is it still so? The
+ * map's lock is held. */
+static inline bool background_is_full(const struct engine *engine)
+{
+	return engine->is_full &&
+	       engine->map.space.live_bytes >= engine->full_at;
+}
+
 /**
  * background_wait - let there be a right, and free segments
  * @engine: the volume
@@ -76,6 +98,15 @@ void background_stop(struct engine *engine);
  * Return: 0 (there may be), -ENOSPC, or another -errno: the log's.
  */
 int background_wait(struct engine *engine, uint32_t limit);
+
+/** layout_reserve - fill in how many segments are kept free. */
+void layout_reserve(struct super *super);
+
+/** layout_fits - the largest disk that fits even if nothing can be packed. */
+uint64_t layout_fits(const struct super *super);
+
+/** layout_payload - bytes of records that a segment holds for sure. */
+uint64_t layout_payload(const struct super *super);
 
 /** layout_usable - bytes that live blocks may take, in all. */
 uint64_t layout_usable(const struct super *super);

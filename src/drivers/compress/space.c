@@ -20,12 +20,23 @@ static void space_set(struct space *space, uint32_t segment,
 
 	space->n_free -= one->state == SEGMENT_FREE;
 	space->n_pending -= one->state == SEGMENT_PENDING;
+	space->n_ready -= one->state == SEGMENT_FREE && one->is_allocated;
 	one->state = (uint8_t)state;
+	space->n_ready += one->state == SEGMENT_FREE && one->is_allocated;
 	space->n_free += state == SEGMENT_FREE;
 	space->n_pending += state == SEGMENT_PENDING;
 	if (state == SEGMENT_FREE && segment < space->lowest)
 		space->lowest = segment;
 	space_touch(space, segment);
+}
+
+void space_allocate(struct space *space, uint32_t segment, bool is_allocated)
+{
+	struct segment *one = &space->segments[segment];
+
+	space->n_ready -= one->state == SEGMENT_FREE && one->is_allocated;
+	one->is_allocated = is_allocated;
+	space->n_ready += one->state == SEGMENT_FREE && is_allocated;
 }
 
 int space_open(struct space *space, const struct super *super)
@@ -191,6 +202,7 @@ void space_thaw(struct space *space)
 		space->segments[i].state = SEGMENT_FREE;
 		space->n_pending--;
 		space->n_free++;
+		space->n_ready += space->segments[i].is_allocated;
 		if (i < space->lowest)
 			space->lowest = i;
 	}

@@ -40,6 +40,8 @@ struct segment {
  * @segments: the table
  * @n_free: free ones
  * @n_pending: pending ones
+ * @n_ready: free ones to which writes cannot fail for lack of space
+ * @is_backing_full: the others are of no use at the moment
  * @lowest: none below is free
  * @is_dirty: of each page of the table
  * @live_bytes: of all
@@ -50,6 +52,8 @@ struct space {
 	struct segment *segments;
 	uint32_t n_free;
 	uint32_t n_pending;
+	uint32_t n_ready;
+	bool is_backing_full;
 	uint32_t lowest;
 	bool *is_dirty;
 	uint64_t live_bytes;
@@ -88,6 +92,15 @@ bool space_is_sane(const struct space *space);
  * Return: whether there was one.
  */
 bool space_take(struct space *space, uint32_t *segment, bool is_allocated);
+
+/** space_usable - free segments that the log can have. */
+static inline uint32_t space_usable(const struct space *space)
+{
+	return space->is_backing_full ? space->n_ready : space->n_free;
+}
+
+/** space_allocate - can writes to a segment not fail for lack of space? */
+void space_allocate(struct space *space, uint32_t segment, bool is_allocated);
 
 /** space_give - undo space_take(): nothing was written to it. */
 void space_give(struct space *space, uint32_t segment);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "counts.h"
 #include "tree.h"
 
 /* Untouched, it takes no memory. */
@@ -137,11 +138,12 @@ unsigned int tree_other(const struct tree *tree, unsigned int level,
 	return ref.flags & PAGE_PRESENT ? !(ref.flags & PAGE_SLOT) : 0;
 }
 
-int tree_write(const struct tree *tree, uint64_t index, struct page *pages,
+int tree_write(struct tree *tree, uint64_t index, struct page *pages,
 	       uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		page_seal(&pages[i], tree->super, index + i);
+	counts_add(&tree->n_bytes, n * sizeof(*pages));
 	return tree->medium->write(
 		tree->medium, pages, n * sizeof(*pages),
 		page_off(tree, tree_other(tree, 0, index), index));
@@ -172,6 +174,7 @@ static int tree_write_page(struct tree *tree, unsigned int level,
 		return 0;
 	}
 	ref.crc = page_seal(page, tree->super, number);
+	counts_add(&tree->n_bytes, sizeof(*page));
 	error = tree->medium->write(tree->medium, page, sizeof(*page),
 				    page_off(tree, slot, number));
 	if (error == 0)

@@ -33,12 +33,14 @@ struct level {
  * @medium: where
  * @n_levels: at least 2
  * @levels: from the lowest up; the last has one page
+ * @n_bytes: written
  */
 struct tree {
 	const struct super *super;
 	struct medium *medium;
 	unsigned int n_levels;
 	struct level levels[MAP_LEVELS_MAX];
+	_Atomic uint64_t n_bytes;
 };
 
 /** tree_open - make an empty tree. Return: 0 or -ENOMEM. */
@@ -85,7 +87,7 @@ int tree_read(const struct tree *tree, unsigned int level, uint64_t index,
  *
  * Return: 0 or -errno.
  */
-int tree_write(const struct tree *tree, uint64_t index, struct page *pages,
+int tree_write(struct tree *tree, uint64_t index, struct page *pages,
 	       uint32_t n);
 
 /** tree_other - the slot that the next version of a page goes to. */
