@@ -122,12 +122,30 @@ static int engine_settle(struct engine *engine, bool is_whole)
 	return error;
 }
 
+/* Space for all that a checkpoint writes whatever it is about. */
+static int engine_allocate(struct engine *engine)
+{
+	struct medium *medium = engine->medium;
+	int error = 0;
+
+	if (engine->options.is_read_only || medium->allocate == NULL)
+		return 0;
+	error = medium->allocate(medium, 0, SUPER_OFF(2));
+	if (error == 0)
+		error = medium->allocate(medium,
+					 engine->super.medium_size - BLOCK_SIZE,
+					 BLOCK_SIZE);
+	return error != 0 ? error : tree_allocate_rest(&engine->map.tree);
+}
+
 static int engine_load(struct engine *engine, bool is_whole)
 {
 	int error;
 
 	engine->reason = "cannot be written";
 	error = engine_settle(engine, is_whole);
+	if (error == 0)
+		error = engine_allocate(engine);
 	if (error != 0)
 		return error;
 	engine->reason = "its map is damaged";
@@ -354,6 +372,11 @@ static int engine_put(struct engine *engine, struct record *record,
 {
 	int error;
 
+	error = tree_allocate(&engine->map.tree,
+			      n_segment_pages(&engine->super) +
+				      record->lba / PAGE_ENTRIES);
+	if (error != 0)
+		return error;
 	for (;;) {
 		error = map_pin(&engine->map, record->lba, limit);
 		if (error == 0) {

@@ -177,10 +177,10 @@ int recover_begin(struct engine *engine)
 	pthread_mutex_lock(&map->lock);
 	space_end(&map->space, at.segment);
 	pthread_mutex_unlock(&map->lock);
+	log_refill(&engine->log);
 	if (!log_take_segment(&engine->log, &at.segment, 0) ||
 	    !log_take_segment(&engine->log, &at.next, 0))
 		return -ENOSPC;
-	log_refill(&engine->log);
 	at.session++;
 	at.sequence += SEQUENCE_STEP;
 	at.off = 0;
