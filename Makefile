@@ -159,6 +159,20 @@ build/bats/blockcheck: $(blockcheck) bats/checker/checker.h $(wildcard src/*.h) 
 	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
 		-Isrc -idirafter build/linux-headers -o $@ $(blockcheck)
 
+# Engine of compressed volumes; it needs nothing of the runtime.
+compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
+	$(wildcard src/drivers/compress/*.c))
+
+# Writes to a compressed volume without a device.
+helpers += build/bats/compressfill
+
+build/bats/compressfill: bats/compress/compressfill.c $(compress) \
+		$(wildcard src/drivers/compress/*.h) Makefile build/deps/stamp
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
+		$(includes) -Iunit -o $@ $< $(compress) build/deps/lib/libzstd.a
+
 # Drivers for libbdus, the examples and those that test it, with each libc. They
 # see of this project what an installation has.
 api := $(patsubst %.c,build/api/%,$(wildcard examples/*.c bats/api/*.c))
@@ -185,9 +199,12 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -MMD -MP \
 	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
+<<<<<<< HEAD
 # Engine of compressed volumes; it needs nothing of the runtime.
 compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
 	$(wildcard src/drivers/compress/*.c)) src/crc.c
+=======
+>>>>>>> c-tools
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-compress_with := $(compress) build/deps/lib/libzstd.a
