@@ -161,7 +161,7 @@ build/bats/blockcheck: $(blockcheck) bats/checker/checker.h $(wildcard src/*.h) 
 
 # Engine of compressed volumes; it needs nothing of the runtime.
 compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
-	$(wildcard src/drivers/compress/*.c))
+	$(wildcard src/drivers/compress/*.c)) src/crc.c
 
 # Writes to a compressed volume without a device.
 helpers += build/bats/compressfill
@@ -199,12 +199,6 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -MMD -MP \
 	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
-<<<<<<< HEAD
-# Engine of compressed volumes; it needs nothing of the runtime.
-compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
-	$(wildcard src/drivers/compress/*.c)) src/crc.c
-=======
->>>>>>> c-tools
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-compress_with := $(compress) build/deps/lib/libzstd.a
