@@ -35,6 +35,7 @@ struct level {
  * @levels: from the lowest up; the last has one page
  * @is_allocated: of pages of the lowest level, TREE_RUN at a time: both their
  *	slots are there to be written to
+ * @n_runs: how many those are
  */
 struct tree {
 	const struct super *super;
@@ -42,6 +43,7 @@ struct tree {
 	unsigned int n_levels;
 	struct level levels[MAP_LEVELS_MAX];
 	_Atomic bool *is_allocated;
+	uint64_t n_runs;
 };
 
 /** tree_open - make an empty tree. Return: 0 or -ENOMEM. */
