@@ -23,7 +23,7 @@ refused() {
 }
 
 # count KIND LOG: how many operations of that kind
-count() { bdus replay --list "$2" | grep -cE "^ *[0-9]+ +[0-9]+ $1 "; }
+count() { bdus replay --list "$2" | grep -cE "^ *[0-9]+ +[0-9]+ +$1 "; }
 
 @test "random writes under load read back as written, and are in the log" {
 	truncate -s 16M disk
