@@ -25,6 +25,7 @@
  * @OUTAGE_SUBSET: some of them
  * @OUTAGE_TORN: all, of the last one the first sectors only
  * @OUTAGE_SECTORS: some sectors
+ * @OUTAGE_KINDS: how many there are
  */
 enum outage_kind {
 	OUTAGE_ALL,

@@ -37,6 +37,7 @@
  * @RECLOG_SECURE_ERASE: likewise
  * @RECLOG_FLUSH: no data; what was answered before it was issued is durable
  *	when it was answered
+ * @RECLOG_TYPES: those from there on are unknown
  */
 enum reclog_type {
 	RECLOG_BASE = 1,

@@ -27,19 +27,14 @@ static bool is_zero_page(const struct page *page)
 	return true;
 }
 
-/* Of the lowest level. */
-static uint64_t tree_pages(const struct super *super)
-{
-	return n_segment_pages(super) + n_leaves(super);
-}
-
 int tree_open(struct tree *tree, const struct super *super,
 	      struct medium *medium)
 {
-	uint64_t n = tree_pages(super), first = 0;
+	uint64_t n = n_segment_pages(super) + n_leaves(super), first = 0;
 
 	*tree = (struct tree){ .super = super, .medium = medium };
-	tree->is_allocated = tree_map(n / TREE_RUN + 1);
+	tree->n_runs = n / TREE_RUN + 1;
+	tree->is_allocated = tree_map(tree->n_runs);
 	if (tree->is_allocated == NULL)
 		return -ENOMEM;
 	for (;;) {
@@ -72,8 +67,7 @@ void tree_close(struct tree *tree)
 	}
 	tree->n_levels = 0;
 	if (tree->is_allocated != NULL)
-		munmap(tree->is_allocated,
-		       tree_pages(tree->super) / TREE_RUN + 1);
+		munmap(tree->is_allocated, tree->n_runs);
 	tree->is_allocated = NULL;
 }
 

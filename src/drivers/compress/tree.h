@@ -36,6 +36,7 @@ struct level {
  * @n_bytes: written
  * @is_allocated: of pages of the lowest level, TREE_RUN at a time: both their
  *	slots are there to be written to
+ * @n_runs: how many those are
  */
 struct tree {
 	const struct super *super;
@@ -44,6 +45,7 @@ struct tree {
 	struct level levels[MAP_LEVELS_MAX];
 	_Atomic uint64_t n_bytes;
 	_Atomic bool *is_allocated;
+	uint64_t n_runs;
 };
 
 /** tree_open - make an empty tree. Return: 0 or -ENOMEM. */
