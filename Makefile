@@ -160,6 +160,20 @@ build/bats/blockcheck: $(blockcheck) bats/checker/checker.h $(wildcard src/*.h) 
 	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
 		-Isrc -idirafter build/linux-headers -o $@ $(blockcheck)
 
+# Engine of compressed volumes; it needs nothing of the runtime.
+compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
+	$(wildcard src/drivers/compress/*.c)) src/crc.c
+
+# Writes to a compressed volume without a device.
+helpers += build/bats/compressfill
+
+build/bats/compressfill: bats/compress/compressfill.c $(compress) \
+		$(wildcard src/drivers/compress/*.h) Makefile build/deps/stamp
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
+		$(includes) -Iunit -o $@ $< $(compress) build/deps/lib/libzstd.a
+
 # Drivers for libbdus, the examples and those that test it, with each libc. They
 # see of this project what an installation has.
 api := $(patsubst %.c,build/api/%,$(wildcard examples/*.c bats/api/*.c))
@@ -186,22 +200,20 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -MMD -MP \
 	-Iunit -Isrc -Ikmod -Ibats/checker -Ibuild/deps/include
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
-# Engine of compressed volumes; it needs nothing of the runtime.
-compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
-	$(wildcard src/drivers/compress/*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-compress_with := $(compress) build/deps/lib/libzstd.a
 test-compress-crash_with := $(test-compress_with)
 test-compress-damage_with := $(test-compress_with)
+test-compress-full_with := $(test-compress_with)
 test-compress-tools_with := $(test-compress_with)
 test-devid_with := src/devid.c src/msg.c
-test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
+test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c \
+	src/storeio.c src/dev.c src/window.c src/crc.c src/reclog.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
 	src/privilege.c src/backing.c src/meminfo.c src/progress.c src/report.c \
 	src/stats.c src/attribute.c src/terminal.c src/holders.c src/devid.c \
 	src/opt.c src/nearest.c src/msg.c
-
 test-drivers-compress_with := $(test-drivers_with)
 
 # All that reads and changes LUKS headers.
@@ -216,6 +228,8 @@ test-luks_with := $(luks) src/drivers/encrypt/disk.c src/backing.c \
 test-luks2_with := $(luks)
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
+test-record_with := $(test-drivers_with) $(patsubst \
+	%,src/%.c,history outage rebuild trial)
 test-report_with := src/report.c src/msg.c src/nearest.c
 test-threads_with := src/threads.c
 test-verdict_with := src/verdict.c src/condition.c src/threads.c \

@@ -122,12 +122,6 @@ end_verify() {
 	grep -q 'err= 0' fio.out
 }
 
-# kill -9, of the driver that serves now
-kill_driver() {
-	wait_until 10 is_in_state live
-	kill -9 "$(attribute pid)"
-}
-
 # files_stay TYPE N CHANGE FSCK...: what they are, in a file system on $dev,
 # while CHANGE is done N times to it, told how often by then
 files_stay() {

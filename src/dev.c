@@ -66,6 +66,11 @@ bool dev_is_ours(const struct dev *dev)
 	       !atomic_load(&dev->was_replaced) && !atomic_load(&dev->is_lost);
 }
 
+bool dev_is_rerun(const struct dev *dev)
+{
+	return dev->is_rerun;
+}
+
 int dev_keep(struct dev *dev, int fd)
 {
 	int error = kept_publish(fd);

@@ -210,6 +210,14 @@ bool dev_is_restart(const struct dev *dev);
 bool dev_is_ours(const struct dev *dev);
 
 /**
+ * dev_is_rerun - does the device exist already, and have a driver or had one?
+ * @dev: the device, in open
+ *
+ * Return: whether it does; the one before may still serve it.
+ */
+bool dev_is_rerun(const struct dev *dev);
+
+/**
  * dev_keep - let the lock on the backing outlive the driver
  * @dev: the device, in open
  * @fd: descriptor that holds it, which may be that of dev_kept(); the runtime's

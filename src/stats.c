@@ -125,13 +125,13 @@ static void stats_of_dead(const struct stats *stats, char text[TEXT_SIZE])
 static const struct figure {
 	struct report_column column;
 	size_t field;
-	uint32_t flag;
 	void (*make)(const struct stats *stats, char text[TEXT_SIZE]);
+	uint32_t flag;
 	bool is_live;
 } figures[] = {
 #define FIGURE(name, kind, field, flag, make, is_live)     \
 	{                                                  \
-		{ name, kind }, field, flag, make, is_live \
+		{ name, kind }, field, make, flag, is_live \
 	}
 #define FIELD(name, kind) \
 	FIGURE(#name, kind, offsetof(struct stats, name), 0, NULL, false)

@@ -10,9 +10,15 @@
  * flush. Then the volume is used a little, and crashes once more, at times
  * already while it recovers.
  *
+ * Every other workload is two threads that write to blocks of their own, while
+ * the engine's thread cleans and makes checkpoints: what comes before what is
+ * up to the machine then.
+ *
  * COMPRESS_STATES=N how many, COMPRESS_SEED=N where to begin: a failure names
  * its workload's seed and its state.
  */
+#include <stdalign.h>
+
 #include "content.h"
 #include "drivers/compress/check.h"
 #include "drivers/compress/engine.h"
@@ -22,13 +28,20 @@
 #define MAX_BLOCKS 24U
 #define STATES_PER_WORKLOAD 400U
 #define MAX_CRASHES 3
+#define MAX_CLIENTS 2U
+/* Clients take turns in owning so many blocks. */
+#define STRIPE_BLOCKS 16U
 #define MAX_EXTRAS 12
 
-/* A version of a block: when it was issued, and acknowledged. */
+/*
+ * A version of a block: when it was issued, and acknowledged, in operations of
+ * the medium. What clients do has an order among itself that these do not tell.
+ */
 struct issue {
 	uint64_t version;
 	uint32_t issued;
-	uint32_t acknowledged; /* operations of the medium by then */
+	uint32_t acknowledged;
+	uint64_t tick; /* of the acknowledgement */
 };
 
 struct block {
@@ -38,8 +51,19 @@ struct block {
 };
 
 struct flush {
-	uint64_t time;
+	uint64_t tick; /* of its issue */
 	uint32_t acknowledged;
+};
+
+/* Somebody who uses the volume, one request at a time. */
+struct client {
+	struct workload *workload;
+	unsigned int number;
+	uint64_t random;
+	uint64_t version;
+	uint64_t n_steps;
+	int error;
+	alignas(8) unsigned char buffer[MAX_BLOCKS * CONTENT_BYTES];
 };
 
 struct workload {
@@ -50,11 +74,17 @@ struct workload {
 	struct block *blocks;
 	uint64_t n_blocks;
 	uint64_t n_hot; /* blocks that are used after the preparation */
-	uint64_t version;
 	uint64_t seed;
 	uint64_t random;
+	struct client clients[MAX_CLIENTS];
+	unsigned int n_clients;
+	_Atomic uint64_t tick;
+	pthread_mutex_t lock; /* of the flushes */
 	struct flush *flushes;
 	uint32_t n_flushes;
+	uint64_t n_cleaned;
+	uint64_t n_checkpoints;
+	bool was_nearly_full;
 	unsigned char *before; /* the medium when recording began */
 };
 
@@ -82,8 +112,12 @@ struct state {
 	uint32_t n_extras;
 };
 
-static unsigned char buffer[PAGE_ENTRIES * CONTENT_BYTES];
-static uint64_t n_states, n_kills, n_again, n_blocks_compared;
+static alignas(8) unsigned char buffer[PAGE_ENTRIES * CONTENT_BYTES];
+static struct {
+	uint64_t states, kills, again, compared, workloads, threaded;
+	uint64_t threaded_states, in_checkpoint, nearly_full, cleaned;
+	uint64_t checkpoints, operations;
+} counts;
 
 static uint64_t number(const char *name, uint64_t def)
 {
@@ -100,14 +134,14 @@ static uint64_t pick(uint64_t *random, uint64_t n)
 /* --- the workload -----------------------------------------------------------
  */
 
-static int do_write(struct engine *engine, const void *buf, uint64_t lba,
-		    uint32_t n)
+static int do_write(struct engine *engine, unsigned int worker, const void *buf,
+		    uint64_t lba, uint32_t n)
 {
 	struct waiter waiter;
 	int error;
 
 	waiter_init(&waiter);
-	error = engine_write(engine, 0, buf, n * CONTENT_BYTES,
+	error = engine_write(engine, worker, buf, n * CONTENT_BYTES,
 			     lba * CONTENT_BYTES, &waiter.commit);
 	return waiter_wait(&waiter, engine, error);
 }
@@ -124,6 +158,16 @@ static int do_zero(struct engine *engine, uint64_t lba, uint64_t n,
 	return waiter_wait(&waiter, engine, error);
 }
 
+static uint32_t now(struct workload *workload)
+{
+	uint32_t n_ops;
+
+	pthread_mutex_lock(&workload->memory.lock);
+	n_ops = workload->memory.n_ops;
+	pthread_mutex_unlock(&workload->memory.lock);
+	return n_ops;
+}
+
 static void issue(struct workload *workload, uint64_t lba, uint64_t version)
 {
 	struct block *block = &workload->blocks[lba];
@@ -133,10 +177,10 @@ static void issue(struct workload *workload, uint64_t lba, uint64_t version)
 		block->issues = realloc(block->issues,
 					block->room * sizeof(*block->issues));
 	}
-	block->issues[block->n++] =
-		(struct issue){ .version = version,
-				.issued = workload->memory.n_ops,
-				.acknowledged = UINT32_MAX };
+	block->issues[block->n++] = (struct issue){ .version = version,
+						    .issued = now(workload),
+						    .acknowledged = UINT32_MAX,
+						    .tick = UINT64_MAX };
 }
 
 static void acknowledge(struct workload *workload, uint64_t lba, uint32_t n)
@@ -144,58 +188,93 @@ static void acknowledge(struct workload *workload, uint64_t lba, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		struct block *block = &workload->blocks[lba + i];
 
-		block->issues[block->n - 1].acknowledged =
-			workload->memory.n_ops;
+		block->issues[block->n - 1].acknowledged = now(workload);
+		block->issues[block->n - 1].tick =
+			atomic_fetch_add(&workload->tick, 1);
 	}
 }
 
-static int step_write(struct workload *workload, uint64_t lba, uint32_t n)
+static int step_write(struct client *client, uint64_t lba, uint32_t n)
 {
+	struct workload *workload = client->workload;
 	int error;
 
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t version =
-			pick(&workload->random, 10) ? ++workload->version : 0;
+		uint64_t version = !workload->memory.is_recording ||
+						   pick(&client->random, 10) ?
+					   ++client->version :
+					   0;
 
-		content_fill(buffer + i * CONTENT_BYTES, lba + i, version);
+		content_fill(client->buffer + i * CONTENT_BYTES, lba + i,
+			     version);
 		issue(workload, lba + i, version);
 	}
-	error = do_write(&workload->engine, buffer, lba, n);
+	error = do_write(&workload->engine, client->number, client->buffer, lba,
+			 n);
 	if (error == 0)
 		acknowledge(workload, lba, n);
 	return error;
 }
 
-static int step_zero(struct workload *workload, uint64_t lba, uint32_t n)
+static int step_zero(struct client *client, uint64_t lba, uint32_t n)
 {
+	struct workload *workload = client->workload;
 	int error;
 
 	for (uint32_t i = 0; i < n; i++)
 		issue(workload, lba + i, 0);
-	error = do_zero(&workload->engine, lba, n, pick(&workload->random, 2));
+	error = do_zero(&workload->engine, lba, n, pick(&client->random, 2));
 	if (error == 0)
 		acknowledge(workload, lba, n);
 	return error;
 }
 
-static int step_flush(struct workload *workload)
+static int step_flush(struct client *client)
 {
-	uint32_t issued = workload->memory.n_ops;
+	struct workload *workload = client->workload;
+	struct flush flush = { .tick = atomic_fetch_add(&workload->tick, 1) };
 	int error = engine_flush(&workload->engine);
 
+	if (error != 0)
+		return error;
+	flush.acknowledged = now(workload);
+	pthread_mutex_lock(&workload->lock);
 	workload->flushes =
 		realloc(workload->flushes,
 			(workload->n_flushes + 1) * sizeof(*workload->flushes));
-	workload->flushes[workload->n_flushes++] =
-		(struct flush){ .time = issued,
-				.acknowledged = workload->memory.n_ops };
-	return error;
+	workload->flushes[workload->n_flushes++] = flush;
+	pthread_mutex_unlock(&workload->lock);
+	return 0;
 }
 
+/* To the driver a FUA write is a write, and a flush when that is done. */
+static int step_fua(struct client *client, uint64_t lba, uint32_t n)
+{
+	int error = step_write(client, lba, n);
+
+	return error != 0 ? error : step_flush(client);
+}
+
+static void note_use(struct workload *workload)
+{
+	struct engine *engine = &workload->engine;
+
+	workload->n_cleaned += engine->n_cleaned;
+	workload->n_checkpoints += engine->n_checkpoints;
+	/* it loses some by zeroes and discards */
+	if (engine->map.space.live_bytes > engine->usable / 10 * 8)
+		workload->was_nearly_full = true;
+}
+
+/* Only of a workload without threads. */
 static int step_reopen(struct workload *workload)
 {
-	int error = engine_close(&workload->engine);
+	int error;
 
+	if (workload->n_clients > 1)
+		return 0;
+	note_use(workload);
+	error = engine_close(&workload->engine);
 	return error != 0 ?
 		       error :
 		       engine_open(&workload->engine, &workload->memory.medium,
@@ -206,7 +285,12 @@ static int step_reopen(struct workload *workload)
 static int step_recompress(struct workload *workload)
 {
 	struct engine *engine = &workload->engine;
-	int error = recompress_begin(engine, engine->super.level + 1);
+	int error;
+
+	/* else the engine's thread does it */
+	if (workload->n_clients > 1)
+		return 0;
+	error = recompress_begin(engine, engine->super.level + 1);
 
 	while (error == 0 && engine->recompress.is_running) {
 		error = recompress_step(engine);
@@ -218,39 +302,100 @@ static int step_recompress(struct workload *workload)
 	return error;
 }
 
-static int step(struct workload *workload)
+/* Blocks that are the client's own. */
+static uint64_t step_place(struct client *client, uint32_t *n)
 {
-	uint64_t *random = &workload->random;
+	struct workload *workload = client->workload;
+	uint64_t *random = &client->random, lba, stripe, left;
+
+	lba = pick(random, workload->n_hot - *n);
+	if (workload->n_clients == 1)
+		return lba;
+	stripe = lba / STRIPE_BLOCKS;
+	stripe = stripe - stripe % MAX_CLIENTS + client->number;
+	lba = stripe * STRIPE_BLOCKS + lba % STRIPE_BLOCKS;
+	if (lba >= workload->n_hot)
+		lba = client->number * STRIPE_BLOCKS;
+	left = STRIPE_BLOCKS - lba % STRIPE_BLOCKS;
+	if (left > workload->n_hot - lba)
+		left = workload->n_hot - lba;
+	if (*n > left)
+		*n = (uint32_t)left;
+	return lba;
+}
+
+static int step(struct client *client)
+{
+	uint64_t *random = &client->random;
 	uint32_t max = pick(random, 6) == 0 ? MAX_BLOCKS : 3;
 	uint32_t n = 1 + (uint32_t)pick(random, max);
-	uint64_t lba = pick(random, workload->n_hot - n);
+	uint64_t lba = step_place(client, &n);
 
 	switch (pick(random, 100)) {
 	case 0:
-		return step_reopen(workload);
+		return step_reopen(client->workload);
 	case 1 ... 2:
-		return engine_checkpoint(&workload->engine);
+		return engine_checkpoint(&client->workload->engine);
 	case 3:
-		return step_recompress(workload);
-	case 4 ... 18:
-		return step_flush(workload);
-	case 19 ... 28:
-		return step_zero(workload, lba, n);
+		return step_recompress(client->workload);
+	case 4 ... 14:
+		return step_flush(client);
+	case 15 ... 24:
+		return step_zero(client, lba, n);
+	case 25 ... 32:
+		return step_fua(client, lba, n);
 	default:
-		return step_write(workload, lba, n);
+		return step_write(client, lba, n);
 	}
+}
+
+static void *client_main(void *arg)
+{
+	struct client *client = arg;
+
+	for (uint64_t i = 0; client->error == 0 && i < client->n_steps; i++)
+		client->error = step(client);
+	return NULL;
+}
+
+static int clients_run(struct workload *workload, uint64_t n_steps)
+{
+	pthread_t threads[MAX_CLIENTS];
+	int error = 0;
+
+	for (unsigned int i = 0; i < workload->n_clients; i++) {
+		workload->clients[i].n_steps = n_steps / workload->n_clients;
+		if (workload->n_clients == 1)
+			client_main(&workload->clients[i]);
+		else
+			pthread_create(&threads[i], NULL, client_main,
+				       &workload->clients[i]);
+	}
+	for (unsigned int i = 0; i < workload->n_clients; i++) {
+		if (workload->n_clients > 1)
+			pthread_join(threads[i], NULL);
+		if (workload->clients[i].error != 0)
+			error = workload->clients[i].error;
+	}
+	return error;
+}
+
+/* One in five begins with all blocks in use, none of which can be packed. */
+static bool is_full(const struct workload *workload)
+{
+	return workload->seed % 5 == 0;
 }
 
 /* What was there before the recording is durable. */
 static int workload_prepare(struct workload *workload)
 {
-	uint64_t fill = pick(&workload->random, 4);
+	uint64_t fill = is_full(workload) ? 3 : pick(&workload->random, 4);
 	int error = 0;
 
 	for (uint64_t lba = 0;
-	     error == 0 && fill > 0 && lba + MAX_BLOCKS < workload->n_blocks;
+	     error == 0 && fill > 0 && lba + MAX_BLOCKS <= workload->n_blocks;
 	     lba += MAX_BLOCKS)
-		error = step_write(workload, lba,
+		error = step_write(&workload->clients[0], lba,
 				   fill == 3 ?
 					   MAX_BLOCKS :
 					   MAX_BLOCKS / (3 - (uint32_t)fill));
@@ -268,7 +413,9 @@ static int workload_prepare(struct workload *workload)
 			issue(workload, lba, 0);
 		block->n = 1;
 		block->issues[0].acknowledged = 0;
+		block->issues[0].tick = 0;
 	}
+	atomic_store(&workload->tick, 1);
 	workload->memory.is_recording = true;
 	return error;
 }
@@ -307,8 +454,9 @@ static int workload_run(struct workload *workload)
 		return error;
 	}
 	error = workload_prepare(workload);
-	for (uint64_t i = 0; error == 0 && i < steps; i++)
-		error = step(workload);
+	if (error == 0)
+		error = clients_run(workload, steps);
+	note_use(workload);
 	engine_abandon(&workload->engine);
 	return error;
 }
@@ -318,7 +466,9 @@ static void workload_make(struct workload *workload, uint64_t seed)
 	memset(workload, 0, sizeof(*workload));
 	workload->seed = seed;
 	workload->random = seed;
-	content_kind = (enum content_kind)pick(&workload->random, 4);
+	content_kind = is_full(workload) ?
+			       CONTENT_RAW :
+			       (enum content_kind)pick(&workload->random, 4);
 	memory_open(&workload->memory, 3 << 20);
 	workload->options = (struct engine_options){
 		.n_workers = 1,
@@ -326,6 +476,18 @@ static void workload_make(struct workload *workload, uint64_t seed)
 		.checkpoint_bytes = 128 << 10 << pick(&workload->random, 5),
 		.is_manual = true,
 	};
+	workload->n_clients = 1;
+	pthread_mutex_init(&workload->lock, NULL);
+	if (seed % 2 == 0) {
+		workload->n_clients = workload->options.n_workers = MAX_CLIENTS;
+		workload->options.is_manual = false;
+	}
+	for (unsigned int i = 0; i < workload->n_clients; i++)
+		workload->clients[i] =
+			(struct client){ .workload = workload,
+					 .number = i,
+					 .random = seed * 8 + i,
+					 .version = (uint64_t)i << 32 };
 }
 
 static void workload_free(struct workload *workload)
@@ -335,22 +497,34 @@ static void workload_free(struct workload *workload)
 	free(workload->blocks);
 	free(workload->flushes);
 	free(workload->before);
+	pthread_mutex_destroy(&workload->lock);
 	memory_close(&workload->memory);
 }
 
 /* --- what a block may be ----------------------------------------------------
  */
 
-/* The last flush that had been acknowledged; what was before it is durable. */
-static uint32_t last_flush(const struct state *state)
+/* Of the flushes acknowledged, the last to be issued: it covers what any does.
+ */
+static uint64_t last_flush(const struct state *state)
 {
 	const struct workload *workload = state->workload;
-	uint32_t time = 0;
+	uint64_t tick = 0;
 
 	for (uint32_t i = 0; i < workload->n_flushes; i++)
-		if (workload->flushes[i].acknowledged <= state->moment)
-			time = (uint32_t)workload->flushes[i].time;
-	return time;
+		if (workload->flushes[i].acknowledged <= state->moment &&
+		    workload->flushes[i].tick > tick)
+			tick = workload->flushes[i].tick;
+	return tick;
+}
+
+/* Has it to be there, or a later one? */
+static bool issue_is_sure(const struct state *state, const struct issue *issue,
+			  uint64_t flushed)
+{
+	if (state->is_kill)
+		return issue->acknowledged <= state->moment;
+	return issue->tick == 0 || issue->tick < flushed;
 }
 
 /* Is it what was written after an earlier crash? 0: no, but it need not be. */
@@ -371,17 +545,16 @@ static int extra_is(const struct state *state, uint64_t lba,
 }
 
 static bool block_may_be(const struct state *state, uint64_t lba,
-			 const unsigned char *found, uint32_t flushed)
+			 const unsigned char *found, uint64_t flushed)
 {
 	const struct block *block = &state->workload->blocks[lba];
-	uint32_t since = state->is_kill ? state->moment : flushed;
 	int is_extra = extra_is(state, lba, found);
 	uint32_t floor = 0, i;
 
 	if (is_extra > 0)
 		return true;
 	for (i = 0; i < block->n; i++)
-		if (block->issues[i].acknowledged <= since)
+		if (issue_is_sure(state, &block->issues[i], flushed))
 			floor = i;
 	for (i = floor; is_extra == 0 && i < block->n; i++)
 		if ((i == floor || block->issues[i].issued <= state->moment) &&
@@ -399,7 +572,8 @@ static bool block_may_be(const struct state *state, uint64_t lba,
 
 static bool state_matches(const struct state *state, struct engine *engine)
 {
-	uint32_t flushed = last_flush(state), n;
+	uint64_t flushed = last_flush(state);
+	uint32_t n;
 
 	for (uint64_t lba = 0; lba < state->workload->n_blocks; lba += n) {
 		uint64_t left = state->workload->n_blocks - lba;
@@ -416,7 +590,7 @@ static bool state_matches(const struct state *state, struct engine *engine)
 			if (!block_may_be(state, lba + i,
 					  buffer + i * CONTENT_BYTES, flushed))
 				return false;
-		n_blocks_compared += n;
+		counts.compared += n;
 	}
 	return true;
 }
@@ -535,11 +709,13 @@ static void crash(struct memory *memory, unsigned char *before,
 static bool state_opens(const struct state *state, struct memory *memory,
 			struct engine *engine)
 {
+	struct engine_options options = state->workload->options;
 	bool is_ours = state->random % 2;
 	uint32_t n_ops = memory->n_ops;
-	int error = engine_prepare(engine, &memory->medium,
-				   &state->workload->options);
+	int error;
 
+	options.is_manual = true;
+	error = engine_prepare(engine, &memory->medium, &options);
 	if (error == 0)
 		error = engine_start(engine, is_ours);
 	if (!is_ours && memory->n_ops != n_ops)
@@ -584,7 +760,7 @@ static int state_write(struct state *state, struct memory *memory,
 	};
 	state->n_extras++;
 	content_fill(buffer, extra->lba, extra->version);
-	error = do_write(engine, buffer, extra->lba, 1);
+	error = do_write(engine, 0, buffer, extra->lba, 1);
 	if (error == 0)
 		extra->acknowledged = memory->n_ops;
 	return error;
@@ -664,8 +840,20 @@ static bool state_run(struct state *state, struct memory *memory,
 	ops = memory->ops;
 	crash(memory, before, ops, durable, moment, loss, &random);
 	state_crash(state, n_extras, moment, durable >= first, loss);
-	n_again++;
+	counts.again++;
 	return state_run(state, memory, before, n_crashes - 1);
+}
+
+/* Pages are written, but not yet superblock B, which ends it? */
+static bool state_is_in_checkpoint(const struct state *state)
+{
+	const struct memory_op *ops = state->workload->memory.ops;
+
+	for (uint32_t i = state->moment; i-- > 0;)
+		if (ops[i].len > 0 &&
+		    ops[i].off < state->workload->super.segments_off)
+			return ops[i].off != BLOCK_SIZE;
+	return false;
 }
 
 static bool state_try(struct state *state, struct memory *memory,
@@ -680,8 +868,11 @@ static bool state_try(struct state *state, struct memory *memory,
 	crash(memory, before, workload->memory.ops,
 	      durable_at(workload->memory.ops, state->moment), state->moment,
 	      loss, &state->random);
-	n_states++;
-	n_kills += state->is_kill;
+	counts.states++;
+	counts.kills += state->is_kill;
+	counts.threaded_states += workload->n_clients > 1;
+	counts.nearly_full += workload->was_nearly_full;
+	counts.in_checkpoint += state_is_in_checkpoint(state);
 	return state_run(state, memory, before,
 			 1 + (int)pick(&state->random, MAX_CRASHES));
 }
@@ -723,10 +914,37 @@ static void test_workload(uint64_t seed, uint32_t n)
 	workload_make(&workload, seed);
 	error = workload_run(&workload);
 	is_good = error == 0 && workload_states(&workload, n, only);
-	ok(is_good, "workload %llu: %u operations, %u states: %s",
-	   (unsigned long long)seed, workload.memory.n_ops, n,
-	   strerror(-error));
+	ok(is_good, "workload %llu%s: %u operations, %u states: %s",
+	   (unsigned long long)seed, workload.n_clients > 1 ? ", threads" : "",
+	   workload.memory.n_ops, n, strerror(-error));
+	counts.workloads++;
+	counts.threaded += workload.n_clients > 1;
+	counts.cleaned += workload.n_cleaned;
+	counts.checkpoints += workload.n_checkpoints;
+	counts.operations += workload.memory.n_ops;
 	workload_free(&workload);
+}
+
+static void report(void)
+{
+	printf("# %llu workloads, %llu with threads; %llu writes and syncs, "
+	       "%llu checkpoints, %llu segments cleaned\n",
+	       (unsigned long long)counts.workloads,
+	       (unsigned long long)counts.threaded,
+	       (unsigned long long)counts.operations,
+	       (unsigned long long)counts.checkpoints,
+	       (unsigned long long)counts.cleaned);
+	printf("# %llu states: %llu kills, %llu of workloads with threads, "
+	       "%llu of nearly full volumes, %llu within checkpoints\n",
+	       (unsigned long long)counts.states,
+	       (unsigned long long)counts.kills,
+	       (unsigned long long)counts.threaded_states,
+	       (unsigned long long)counts.nearly_full,
+	       (unsigned long long)counts.in_checkpoint);
+	printf("# %llu crashes while recovering or soon after, %llu blocks "
+	       "compared\n",
+	       (unsigned long long)counts.again,
+	       (unsigned long long)counts.compared);
 }
 
 int main(void)
@@ -738,13 +956,9 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	/* at least 50 workloads */
 	if (states < 50ULL * n)
-		n = (uint32_t)(states / 50) + 1;
+		n = (uint32_t)((states + 49) / 50);
 	for (uint64_t done = 0; done < states; done += n)
 		test_workload(seed++, n);
-	printf("# %llu states (%llu kills), %llu crashes while recovering or "
-	       "soon after, %llu blocks compared\n",
-	       (unsigned long long)n_states, (unsigned long long)n_kills,
-	       (unsigned long long)n_again,
-	       (unsigned long long)n_blocks_compared);
+	report();
 	return tap_done();
 }

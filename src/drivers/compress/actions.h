@@ -17,6 +17,7 @@ extern const struct applet compress_action_resize;
 
 /**
  * action_operand - is there one operand? Prints what is wrong.
+ * @argc: how many there are
  *
  * Return: an exit code.
  */

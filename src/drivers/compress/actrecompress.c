@@ -206,7 +206,7 @@ static int live_run(struct work *work)
 /* --- of a volume that is closed ---------------------------------------------
  */
 
-static int file_begin(struct work *work)
+static int file_begin(const struct work *work)
 {
 	int error = recompress_begin(work->engine, (int)work->options->level);
 
@@ -215,16 +215,17 @@ static int file_begin(struct work *work)
 					  "cannot be recompressed", error);
 }
 
-static int file_work(struct work *work, struct file *file)
+static int file_work(const struct work *work, struct file *file)
 {
 	struct engine_options how = { .n_workers = 1 };
+	struct work inner = *work;
 	struct engine engine;
 	int error = engine_open(&engine, &file->medium, &how), code;
 
 	if (error != 0)
 		return action_failed(work->operand, engine.reason, error);
-	work->engine = &engine;
-	code = file_begin(work);
+	inner.engine = &engine;
+	code = file_begin(&inner);
 	error = engine_close(&engine);
 	if (error != 0 && code == EXIT_DONE)
 		return action_failed(work->operand, "cannot be closed", error);

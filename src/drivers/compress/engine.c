@@ -128,6 +128,22 @@ static int engine_admits(struct engine *engine)
 	return super->flags & SUPER_MAY_BE_STALE ? -EROFS : 0;
 }
 
+/* Space for all that a checkpoint writes whatever it is about. */
+static int engine_allocate(struct engine *engine)
+{
+	struct medium *medium = engine->medium;
+	int error = 0;
+
+	if (medium->allocate == NULL)
+		return 0;
+	error = medium->allocate(medium, 0, SUPER_OFF(2));
+	if (error == 0)
+		error = medium->allocate(medium,
+					 engine->super.medium_size - BLOCK_SIZE,
+					 BLOCK_SIZE);
+	return error != 0 ? error : tree_allocate_rest(&engine->map.tree);
+}
+
 int engine_prepare(struct engine *engine, struct medium *medium,
 		   const struct engine_options *options)
 {
@@ -144,8 +160,6 @@ int engine_prepare(struct engine *engine, struct medium *medium,
 		error = engine_admits(engine);
 	if (error != 0)
 		return error;
-	engine->was_in_use = !(engine->super.flags & SUPER_CLEAN);
-	engine->needs_check = engine->super.flags & SUPER_NEEDS_CHECK;
 	engine->reason = "not enough memory";
 	error = engine_make_rooms(engine);
 	if (error == 0)
@@ -181,6 +195,8 @@ static int engine_look(struct engine *engine)
 		engine_free_rooms(engine);
 	engine->super = super;
 	engine->durable = super;
+	engine->was_in_use = !(super.flags & SUPER_CLEAN);
+	engine->needs_check = super.flags & SUPER_NEEDS_CHECK;
 	engine->n_replayed = 0;
 	error = engine_admits(engine);
 	if (error != 0 || engine->has_rooms)
@@ -198,6 +214,8 @@ static int engine_load(struct engine *engine, bool may_write)
 	engine->reason = "cannot be written";
 	if (may_write)
 		error = recover_settle(engine);
+	if (error == 0 && may_write)
+		error = engine_allocate(engine);
 	if (error != 0)
 		return error;
 	engine->reason = "its map is damaged";
@@ -310,7 +328,9 @@ static int engine_begin(struct engine *engine)
 	error = recover_settle(engine);
 	if (error != 0)
 		return log_fail(&engine->log, error);
-	return recover_begin(engine);
+	/* without room nothing was changed: there may be some later */
+	error = engine_allocate(engine);
+	return error == 0 ? recover_begin(engine) : error;
 }
 
 int engine_ready(struct engine *engine)
@@ -491,6 +511,11 @@ static int engine_put(struct engine *engine, struct record *record,
 {
 	int error;
 
+	error = tree_allocate(&engine->map.tree,
+			      n_segment_pages(&engine->super) +
+				      record->lba / PAGE_ENTRIES);
+	if (error != 0)
+		return error;
 	for (;;) {
 		error = map_pin(&engine->map, record->lba, limit);
 		if (error == 0) {

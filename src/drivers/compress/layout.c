@@ -14,12 +14,21 @@
 
 /*
  * What of a segment holds records for sure: not its head, nor the end, where
- * the largest record no longer fits, nor the heads and ends of batches.
+ * the largest record and a batch's end no longer fit, nor the heads and ends of
+ * batches. Where as much as this, or less, is copied by the cleaner, there is
+ * room behind it for more: so the live data of a segment that is full is more
+ * than this, and a segment with less can be gained from.
  */
 uint64_t layout_payload(const struct super *super)
 {
+	uint64_t batches = (super->segment_size / BATCH_MAX + 1) *
+			   (BLOCK_SIZE + UNIT_SIZE);
+
+	/* of those that are not as long as they could be */
+	if (batches < super->segment_size / 128)
+		batches = super->segment_size / 128;
 	return super->segment_size - 2 * BLOCK_SIZE - log_record_room(super) -
-	       super->segment_size / 128;
+	       batches;
 }
 
 uint64_t layout_usable(const struct super *super)

@@ -112,20 +112,21 @@ bool log_take_segment(struct log *log, uint32_t *segment, uint32_t spare)
 void log_refill(struct log *log)
 {
 	struct space *space = &log->map->space;
-	uint32_t segment, left = SEGMENTS_READY;
 	bool was_found = log->medium->allocate != NULL;
+	uint32_t segment = 0;
 
-	for (; was_found && left > 0; left--) {
+	/* after opening nobody knows which are allocated: one after the other */
+	while (was_found) {
 		pthread_mutex_lock(&log->map->lock);
-		segment = 0;
 		was_found = space->n_ready < SEGMENTS_READY &&
 			    space_take(space, &segment, false);
 		pthread_mutex_unlock(&log->map->lock);
-		if (!was_found || !log_allocate(log, segment))
-			return;
-		pthread_mutex_lock(&log->map->lock);
-		space_give(space, segment);
-		pthread_mutex_unlock(&log->map->lock);
+		if (was_found && log_allocate(log, segment)) {
+			pthread_mutex_lock(&log->map->lock);
+			space_give(space, segment);
+			pthread_mutex_unlock(&log->map->lock);
+		}
+		segment++;
 	}
 }
 

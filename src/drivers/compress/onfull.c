@@ -84,7 +84,8 @@ static bool onfull_warns(struct onfull *onfull)
 	struct map *map = &onfull->engine->map;
 	unsigned int percent = 0;
 
-	while (map->space.live_bytes >= map->mark) {
+	while (onfull->warned < N_LEVELS &&
+	       map->space.live_bytes >= map->mark) {
 		percent = levels[onfull->warned++];
 		onfull_set_mark(onfull);
 	}

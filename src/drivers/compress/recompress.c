@@ -14,7 +14,8 @@ int recompress_begin(struct engine *engine, int level)
 {
 	struct recompress *work = &engine->recompress;
 	struct codec codec;
-	int error = engine->options.is_read_only ? -EROFS : 0;
+	int error =
+		engine->options.is_read_only ? -EROFS : engine_ready(engine);
 
 	if (error == 0)
 		error = codec_open(&codec, level);

@@ -214,9 +214,9 @@ int recover_begin(struct engine *engine)
 	struct map *map = &engine->map;
 	struct position at = map->applied;
 
+	log_refill(&engine->log);
 	if (!recover_take(engine, &at))
 		return -ENOSPC;
-	log_refill(&engine->log);
 	at.session++;
 	at.sequence += SEQUENCE_STEP;
 	at.off = 0;

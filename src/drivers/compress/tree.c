@@ -3,6 +3,7 @@
  * tree - the pages of the map on the medium.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -32,6 +33,10 @@ int tree_open(struct tree *tree, const struct super *super,
 	uint64_t n = n_segment_pages(super) + n_leaves(super), first = 0;
 
 	*tree = (struct tree){ .super = super, .medium = medium };
+	tree->n_runs = n / TREE_RUN + 1;
+	tree->is_allocated = tree_map(tree->n_runs);
+	if (tree->is_allocated == NULL)
+		return -ENOMEM;
 	for (;;) {
 		struct level *level = &tree->levels[tree->n_levels++];
 
@@ -61,12 +66,61 @@ void tree_close(struct tree *tree)
 			munmap(level->is_dirty, level->n);
 	}
 	tree->n_levels = 0;
+	if (tree->is_allocated != NULL)
+		munmap(tree->is_allocated, tree->n_runs);
+	tree->is_allocated = NULL;
 }
 
 static uint64_t page_off(const struct tree *tree, unsigned int slot,
 			 uint64_t number)
 {
 	return tree->super->map_off[slot] + number * BLOCK_SIZE;
+}
+
+/* --- space ------------------------------------------------------------------
+ */
+
+static int tree_allocate_pages(const struct tree *tree, uint64_t number,
+			       uint64_t n)
+{
+	struct medium *medium = tree->medium;
+	int error = 0;
+
+	if (medium->allocate == NULL)
+		return 0;
+	for (unsigned int slot = 0; error == 0 && slot < 2; slot++)
+		error = medium->allocate(medium, page_off(tree, slot, number),
+					 n * BLOCK_SIZE);
+	return error;
+}
+
+int tree_allocate(struct tree *tree, uint64_t index)
+{
+	uint64_t run = index / TREE_RUN, n = tree->levels[0].n - run * TREE_RUN;
+	int error;
+
+	if (atomic_load(&tree->is_allocated[run]))
+		return 0;
+	error = tree_allocate_pages(tree, run * TREE_RUN,
+				    n < TREE_RUN ? n : TREE_RUN);
+	if (error == 0)
+		atomic_store(&tree->is_allocated[run], true);
+	return error;
+}
+
+int tree_allocate_rest(struct tree *tree)
+{
+	const struct level *last = &tree->levels[tree->n_levels - 1];
+	uint64_t lowest = tree->levels[0].n;
+	int error = 0;
+
+	for (uint64_t i = 0; error == 0 && i < n_segment_pages(tree->super);
+	     i += TREE_RUN)
+		error = tree_allocate(tree, i);
+	if (error == 0 && tree->n_levels > 1)
+		error = tree_allocate_pages(tree, lowest,
+					    last->first + 1 - lowest);
+	return error;
 }
 
 int tree_read(const struct tree *tree, unsigned int level, uint64_t index,

@@ -34,6 +34,9 @@ struct level {
  * @n_levels: at least 2
  * @levels: from the lowest up; the last has one page
  * @n_bytes: written
+ * @is_allocated: of pages of the lowest level, TREE_RUN at a time: both their
+ *	slots are there to be written to
+ * @n_runs: how many those are
  */
 struct tree {
 	const struct super *super;
@@ -41,6 +44,8 @@ struct tree {
 	unsigned int n_levels;
 	struct level levels[MAP_LEVELS_MAX];
 	_Atomic uint64_t n_bytes;
+	_Atomic bool *is_allocated;
+	uint64_t n_runs;
 };
 
 /** tree_open - make an empty tree. Return: 0 or -ENOMEM. */
@@ -49,6 +54,24 @@ int tree_open(struct tree *tree, const struct super *super,
 
 /** tree_close - undo tree_open(). */
 void tree_close(struct tree *tree);
+
+/** TREE_RUN - pages that are allocated together. */
+#define TREE_RUN 16U
+
+/**
+ * tree_allocate - see to it that a page can be written at any time
+ * @tree: the tree
+ * @index: of the page, in the lowest level
+ *
+ * In a sparse file there has to be space for both its slots before anything is
+ * accepted that changes it: a checkpoint that fails ends all writing.
+ *
+ * Return: 0, -ENOSPC, or another -errno.
+ */
+int tree_allocate(struct tree *tree, uint64_t index);
+
+/** tree_allocate_rest - likewise, all pages but those that tell of blocks. */
+int tree_allocate_rest(struct tree *tree);
 
 /**
  * tree_load - read the references of all levels

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * compress/crc.h - crc32c (Castagnoli; RFC 3720, appendix B.4).
+ * crc.h - crc32c (Castagnoli; RFC 3720, appendix B.4).
  */
-#ifndef BDUS_COMPRESS_CRC_H
-#define BDUS_COMPRESS_CRC_H
+#ifndef BDUS_CRC_H
+#define BDUS_CRC_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,4 +18,4 @@
  */
 uint32_t crc_update(uint32_t crc, const void *data, size_t len);
 
-#endif /* BDUS_COMPRESS_CRC_H */
+#endif /* BDUS_CRC_H */
