@@ -20,6 +20,7 @@ struct call {
 	unsigned int n_requests;
 	unsigned int flags;
 	uint8_t op; /* of its requests; 0: read */
+	uint16_t request_flags;
 };
 
 static const struct call *script;
@@ -40,9 +41,11 @@ static void take_completions(const struct kbdus_exchange *exchange,
 		seen[n_seen++] = from[i];
 }
 
-static void give_requests(struct kbdus_exchange *exchange, unsigned int n,
-			  uint8_t op)
+static void give_requests(struct kbdus_exchange *exchange,
+			  const struct call *call)
 {
+	unsigned int n = call->n_requests;
+	uint8_t op = call->op;
 	struct kbdus_request *to = (void *)(uintptr_t)exchange->requests;
 
 	for (unsigned int i = 0; i < n; i++, next_tag++)
@@ -51,6 +54,7 @@ static void give_requests(struct kbdus_exchange *exchange, unsigned int n,
 			.generation = next_tag,
 			.len = 512,
 			.arg = op == KBDUS_OP_IOCTL ? COMMAND + next_tag : 0,
+			.flags = call->request_flags,
 			.op = op,
 		};
 	exchange->n_requests = n;
@@ -75,7 +79,7 @@ int ioctl(int fd, unsigned long command, ...)
 	}
 	take_completions(exchange, exchange->n_completions);
 	exchange->n_done = exchange->n_completions;
-	give_requests(exchange, call->n_requests, call->op);
+	give_requests(exchange, call);
 	exchange->flags = call->flags;
 	return 0;
 }
@@ -92,6 +96,11 @@ static void driver_ioctl(struct io *io)
 		io_done(io, 0);
 	else
 		io_done(io, ENOTTY);
+}
+
+static void driver_flush(struct io *io)
+{
+	io_done(io, io->is_handover ? ENOLINK : 0);
 }
 
 /* Run one worker through a script; returns the calls it made. */
@@ -112,6 +121,7 @@ static int play(const struct call *calls)
 	dev.batch = DEV_BATCH_MAX;
 	dev.serve[KBDUS_OP_READ] = driver_read;
 	dev.serve[KBDUS_OP_IOCTL] = driver_ioctl;
+	dev.serve[KBDUS_OP_FLUSH] = driver_flush;
 	worker.dev = &dev;
 	script = calls;
 	n_calls = 0;
@@ -285,6 +295,24 @@ static void test_lost(int error)
 	ok(strstr(caught, "lost") != NULL, "%s: says so", strerror(error));
 }
 
+/* The driver is told of the flush before another one may be, and of no other */
+static void test_handover(void)
+{
+	static const struct call calls[] = {
+		{ .n_requests = 1, .op = KBDUS_OP_FLUSH },
+		{ .n_requests = 1,
+		  .op = KBDUS_OP_FLUSH,
+		  .request_flags = KBDUS_REQUEST_HANDOVER },
+		{ .n_requests = 1, .op = KBDUS_OP_FLUSH },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE | KBDUS_EXCHANGE_REPLACED },
+	};
+
+	ok(play(calls) == 4 && n_seen == 3 && seen[0].result == 0 &&
+		   seen[1].result == -ENOLINK && seen[2].result == 0,
+	   "hand-over: the driver knows the last flush");
+	ok(dev.was_replaced && !dev.is_lost, "hand-over: it was replaced");
+}
+
 /* On a thread that is no worker, each answer goes by itself. */
 static void test_other_thread(void)
 {
@@ -318,6 +346,7 @@ int main(void)
 	test_answered_before();
 	test_lost(ENODEV);
 	test_lost(EPERM);
+	test_handover();
 	test_other_thread();
 	return tap_done();
 }
