@@ -11,8 +11,6 @@
 #include "codec.h"
 #include "crc.h"
 
-#define RECORD_ROOM (PLAIN_MAX + BLOCK_SIZE)
-
 static size_t aligned(size_t size)
 {
 	return (size + 63) & ~(size_t)63;
@@ -23,7 +21,7 @@ int codec_open(struct codec *codec, int level)
 	size_t c = aligned(ZSTD_estimateCCtxSize(level));
 	size_t d = aligned(ZSTD_estimateDCtxSize());
 	unsigned char *memory =
-		aligned_alloc(64, c + d + RECORD_ROOM + PLAIN_MAX);
+		aligned_alloc(64, c + d + CODEC_ROOM + PLAIN_MAX);
 
 	*codec = (struct codec){ .level = level, .memory = memory };
 	if (memory == NULL)
@@ -32,7 +30,7 @@ int codec_open(struct codec *codec, int level)
 	codec->compressor = ZSTD_initStaticCCtx(memory, c);
 	codec->expander = ZSTD_initStaticDCtx(memory + c, d);
 	codec->record = memory + c + d;
-	codec->plain = codec->record + RECORD_ROOM;
+	codec->plain = codec->record + CODEC_ROOM;
 	if (codec->compressor != NULL && codec->expander != NULL)
 		return 0;
 	codec_close(codec);
@@ -56,9 +54,8 @@ const void *codec_pack(struct codec *codec, struct record *record,
 		       const void *plain)
 {
 	size_t len = (size_t)record->n_blocks * BLOCK_SIZE;
-	size_t packed =
-		ZSTD_compressCCtx(codec->compressor, codec->record, RECORD_ROOM,
-				  plain, len, codec->level);
+	size_t packed = ZSTD_compressCCtx(codec->compressor, codec->record,
+					  CODEC_ROOM, plain, len, codec->level);
 	const void *payload = plain;
 
 	record->algorithm = ALGORITHM_RAW;
@@ -90,7 +87,12 @@ int codec_unpack(struct codec *codec, const struct record *record, void *plain)
 
 bool is_zero_block(const void *block)
 {
-	const unsigned char *bytes = block;
+	const uint64_t *words = block;
+	uint64_t any = 0;
 
-	return bytes[0] == 0 && memcmp(bytes, bytes + 1, BLOCK_SIZE - 1) == 0;
+	/* most blocks differ at once; musl's memcmp goes by bytes */
+	for (size_t i = 0; any == 0 && i < BLOCK_SIZE / 8; i += 16)
+		for (size_t j = 0; j < 16; j++)
+			any |= words[i + j];
+	return any == 0;
 }

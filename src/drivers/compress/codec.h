@@ -9,6 +9,8 @@
 #include "format.h"
 
 #define PLAIN_MAX (RECORD_BLOCKS_MAX * BLOCK_SIZE)
+/* Of the room for records: for the largest one, or for several. */
+#define CODEC_ROOM (PLAIN_MAX + BLOCK_SIZE)
 
 /**
  * struct codec - what one thread works with
@@ -16,7 +18,7 @@
  * @expander: of zstd, in @memory
  * @memory: of both
  * @level: of zstd
- * @record: room for a record as it is in the log
+ * @record: room for records as they are in the log, CODEC_ROOM bytes
  * @plain: room for what it stands for
  */
 struct codec {
