@@ -11,6 +11,15 @@
 #include "codec.h"
 #include "crc.h"
 
+/*
+ * Blocks are packed together if that takes away more than one part in so many;
+ * it is tried with every so manyth record, and again after so many of those
+ * that could have been.
+ */
+#define GAIN_LEAST 16U
+#define TRIAL_TOGETHER 32U
+#define TRIAL_APART 16U
+
 static size_t aligned(size_t size)
 {
 	return (size + 63) & ~(size_t)63;
@@ -50,19 +59,59 @@ static bool codec_gains(size_t packed, size_t plain)
 		       aligned(plain + sizeof(struct record));
 }
 
+/* Payload of a record; what gains nothing is as long as it is plain. */
+static size_t codec_size(struct codec *codec, const void *plain, size_t len)
+{
+	size_t packed = ZSTD_compressCCtx(codec->compressor, codec->record,
+					  CODEC_ROOM, plain, len, codec->level);
+
+	return codec_gains(packed, len) ? packed : len;
+}
+
+static size_t codec_record_size(struct codec *codec, const void *plain,
+				size_t len)
+{
+	return aligned(codec_size(codec, plain, len) + sizeof(struct record));
+}
+
+bool codec_gains_together(struct codec *codec, const void *plain,
+			  uint32_t n_blocks)
+{
+	size_t together, apart = 0;
+
+	if (codec->n_apart > 0) {
+		codec->n_apart--;
+		return false;
+	}
+	if (++codec->n_since < TRIAL_TOGETHER)
+		return true;
+	codec->n_since = 0;
+	together =
+		codec_record_size(codec, plain, (size_t)n_blocks * BLOCK_SIZE);
+	for (uint32_t i = 0; i < n_blocks; i++)
+		apart += codec_record_size(codec,
+					   (const unsigned char *)plain +
+						   (size_t)i * BLOCK_SIZE,
+					   BLOCK_SIZE);
+	if (apart > together + together / GAIN_LEAST)
+		return true;
+	/* to be tried again right after these */
+	codec->n_apart = TRIAL_APART;
+	codec->n_since = TRIAL_TOGETHER;
+	return false;
+}
+
 const void *codec_pack(struct codec *codec, struct record *record,
 		       const void *plain)
 {
 	size_t len = (size_t)record->n_blocks * BLOCK_SIZE;
-	size_t packed = ZSTD_compressCCtx(codec->compressor, codec->record,
-					  CODEC_ROOM, plain, len, codec->level);
+	size_t packed = codec_size(codec, plain, len);
 	const void *payload = plain;
 
 	record->algorithm = ALGORITHM_RAW;
-	record->len = (uint32_t)len;
-	if (codec_gains(packed, len)) {
+	record->len = (uint32_t)packed;
+	if (packed < len) {
 		record->algorithm = ALGORITHM_ZSTD;
-		record->len = (uint32_t)packed;
 		payload = codec->record;
 	}
 	record->data_crc = crc_update(0, payload, record->len);

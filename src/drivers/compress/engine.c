@@ -463,26 +463,45 @@ static uint32_t engine_piece(const struct engine *engine,
 	return n;
 }
 
+/* What the next record of a write is; its payload, if it has one. */
+static const void *engine_make(const struct engine *engine, struct codec *codec,
+			       struct record *record, const unsigned char *from,
+			       uint32_t left, uint32_t *n_apart)
+{
+	bool is_zero = false;
+
+	record->n_blocks = 1;
+	if (*n_apart > 0)
+		--*n_apart;
+	else
+		record->n_blocks =
+			engine_piece(engine, from, record->lba, left, &is_zero);
+	if (is_zero) {
+		record->type = RECORD_ZERO;
+		return NULL;
+	}
+	if (record->n_blocks > 1 &&
+	    !codec_gains_together(codec, from, record->n_blocks)) {
+		*n_apart = record->n_blocks - 1;
+		record->n_blocks = 1;
+	}
+	return codec_pack(codec, record, from);
+}
+
 int engine_write(struct engine *engine, unsigned int worker, const void *buf,
 		 uint32_t len, uint64_t off, struct commit *commit)
 {
-	struct codec *codec = &engine->codecs[worker];
 	const unsigned char *from = buf;
 	uint64_t lba = off / BLOCK_SIZE;
-	uint32_t left = len / BLOCK_SIZE;
+	uint32_t left = len / BLOCK_SIZE, n_apart = 0;
 	int error = engine_admit(engine);
 
 	while (error == 0 && left > 0) {
 		struct record record = { .type = RECORD_DATA, .lba = lba };
-		const void *payload = NULL;
-		bool is_zero;
+		const void *payload =
+			engine_make(engine, &engine->codecs[worker], &record,
+				    from, left, &n_apart);
 
-		record.n_blocks =
-			engine_piece(engine, from, lba, left, &is_zero);
-		if (is_zero)
-			record.type = RECORD_ZERO;
-		else
-			payload = codec_pack(codec, &record, from);
 		left -= record.n_blocks;
 		lba += record.n_blocks;
 		from += (size_t)record.n_blocks * BLOCK_SIZE;
