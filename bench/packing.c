@@ -15,6 +15,7 @@
  */
 #define ZSTD_STATIC_LINKING_ONLY
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -37,6 +38,7 @@
 #define ROUNDS_MAX 41U
 
 struct settings {
+	const char *folder;   /* of media that are files */
 	const char *file;     /* data to write; NULL: made */
 	unsigned int percent; /* of made data that can be packed away */
 	unsigned int n_rounds;
@@ -45,9 +47,11 @@ struct settings {
 	unsigned int record_blocks;
 };
 
-static struct settings settings = {
-	.percent = 50, .n_rounds = 5, .span = 128 * MIB, .level = 3
-};
+static struct settings settings = { .folder = ".",
+				    .percent = 50,
+				    .n_rounds = 5,
+				    .span = 128 * MIB,
+				    .level = 1 };
 
 static void fail(const char *what, int error)
 {
@@ -115,6 +119,51 @@ static void ram_close(struct ram *ram)
 	munmap(ram->data, ram->medium.size);
 }
 
+/* --- a medium that is a sparse file ------------------------------------------
+ */
+
+struct disk {
+	struct medium medium;
+	int fd;
+};
+
+static int disk_read(struct medium *medium, void *buf, size_t len, uint64_t off)
+{
+	ssize_t n = pread(((struct disk *)medium)->fd, buf, len, (off_t)off);
+
+	return n == (ssize_t)len ? 0 : -EIO;
+}
+
+static int disk_write(struct medium *medium, const void *buf, size_t len,
+		      uint64_t off)
+{
+	ssize_t n = pwrite(((struct disk *)medium)->fd, buf, len, (off_t)off);
+
+	return n == (ssize_t)len ? 0 : -EIO;
+}
+
+static int disk_sync(struct medium *medium)
+{
+	return fdatasync(((struct disk *)medium)->fd) == 0 ? 0 : -errno;
+}
+
+/* Without a name: it goes with us. */
+static void disk_open(struct disk *disk, uint64_t size)
+{
+	*disk = (struct disk){ .medium = { .size = size,
+					   .read = disk_read,
+					   .write = disk_write,
+					   .sync = disk_sync } };
+	disk->fd = open(settings.folder, O_TMPFILE | O_RDWR, 0600);
+	if (disk->fd < 0 || ftruncate(disk->fd, (off_t)size) != 0)
+		fail(settings.folder, errno);
+}
+
+static void disk_close(struct disk *disk)
+{
+	close(disk->fd);
+}
+
 /* --- data -------------------------------------------------------------------
  */
 
@@ -151,26 +200,31 @@ static void data_make(void)
 /* --- volumes ----------------------------------------------------------------
  */
 
-static void volume_format(struct ram *ram)
+static void volume_format(struct medium *medium,
+			  const struct format_options *options)
 {
-	struct format_options options = { .level = settings.level,
-					  .nonce = 1,
-					  .record_blocks =
-						  settings.record_blocks };
 	const char *reason = "";
 	struct super super;
-	int error = engine_format(&ram->medium, &options, &super, &reason);
+	int error = engine_format(medium, options, &super, &reason);
 
 	if (error != 0)
 		fail(reason, -error);
 }
 
-static void volume_open(struct engine *engine, struct ram *ram,
-			unsigned int n_workers, bool is_manual)
+static void volume_make(struct medium *medium)
 {
-	struct engine_options options = { .n_workers = n_workers,
-					  .is_manual = is_manual };
-	int error = engine_open(engine, &ram->medium, &options);
+	struct format_options options = { .level = settings.level,
+					  .nonce = 1,
+					  .record_blocks =
+						  settings.record_blocks };
+
+	volume_format(medium, &options);
+}
+
+static void volume_open(struct engine *engine, struct medium *medium,
+			const struct engine_options *options)
+{
+	int error = engine_open(engine, medium, options);
 
 	if (error != 0)
 		fail(engine->reason, -error);
@@ -197,14 +251,14 @@ struct client {
 	unsigned int depth;
 	unsigned char *buf;
 	uint64_t seed;
+	uint64_t base;	/* where a sequential one begins */
+	uint64_t range; /* of a random one; 0: the span */
 };
 
 struct request {
 	struct commit commit;
 	_Atomic unsigned int *n_left;
 };
-
-static _Atomic unsigned int n_busy;
 
 static void request_done(struct commit *commit, int error)
 {
@@ -218,13 +272,11 @@ static void client_write(struct client *client, struct request *request,
 {
 	int error;
 
-	atomic_fetch_add(&n_busy, 1);
-	error = engine_write(client->engine, client->worker, data + off,
-			     client->block, off, &request->commit);
+	error = engine_write(client->engine, client->worker,
+			     data + off % settings.span, client->block, off,
+			     &request->commit);
 	if (error != 0)
 		fail("write", -error);
-	if (atomic_fetch_sub(&n_busy, 1) == 1)
-		engine_kick(client->engine);
 }
 
 static void client_read(struct client *client, uint64_t off)
@@ -238,11 +290,13 @@ static void client_read(struct client *client, uint64_t off)
 
 static uint64_t client_off(struct client *client, uint64_t i)
 {
-	uint64_t n = settings.span / client->block;
+	uint64_t range = client->range != 0 ? client->range : settings.span;
+	uint64_t n = range / client->block;
 
-	if (client->is_random)
-		i = (uint32_t)(data_random(&client->seed) >> 32) * n >> 32;
-	return i * client->block;
+	if (!client->is_random)
+		return client->base + i * client->block;
+	return (uint32_t)(data_random(&client->seed) >> 32) * n / (1ULL << 32) *
+	       client->block;
 }
 
 /* A part of the requests, a queue's depth at a time. */
@@ -289,7 +343,7 @@ static double pass(struct engine *engine, struct client *like,
 		clients[i].engine = engine;
 		clients[i].worker = i;
 		clients[i].n_clients = n_clients;
-		clients[i].seed = i + 1;
+		clients[i].seed = 2 * like->seed + i + 1;
 		clients[i].buf = aligned_alloc(BLOCK_SIZE, REQUEST_MAX);
 		pthread_create(&clients[i].thread, NULL, client_main,
 			       &clients[i]);
@@ -416,10 +470,11 @@ static void speed_measure(struct ram *ram, unsigned int n)
 	double got[N_LOADS][ROUNDS_MAX], most[2][ROUNDS_MAX];
 	double most4[2][ROUNDS_MAX];
 	struct engine engine;
+	struct engine_options options = { .n_workers = n };
 	struct limit limit = { 0 }, limit4 = { .block = BLOCK_SIZE };
 
-	volume_format(ram);
-	volume_open(&engine, ram, n, false);
+	volume_make(&ram->medium);
+	volume_open(&engine, &ram->medium, &options);
 	limit.block = engine.super.record_blocks * BLOCK_SIZE;
 	limit4.packed = limit.packed =
 		malloc(limit_slot(BLOCK_SIZE) * (settings.span / BLOCK_SIZE));
@@ -453,12 +508,220 @@ static void speed(void)
 	ram_close(&ram);
 }
 
+/* --- space
+ * --------------------------------------------------------------------
+ */
+
+static void space(void)
+{
+	struct client client = loads[SEQ_WRITE];
+	struct engine engine;
+	struct ram ram;
+
+	ram_open(&ram, 2 * settings.span + 256 * MIB, false);
+	volume_make(&ram.medium);
+	volume_open(&engine, &ram.medium,
+		    &(struct engine_options){ .n_workers = 1 });
+	pass(&engine, &client, 1);
+	printf("records of up to %u blocks, level %d: ratio %.3f\n",
+	       engine.super.record_blocks, settings.level,
+	       (double)settings.span / (double)engine.map.space.live_bytes);
+	volume_close(&engine);
+	ram_close(&ram);
+}
+
+/* --- write amplification -----------------------------------------------------
+ */
+
+#define AMPLIFY_MEDIUM (512 * MIB)
+#define AMPLIFY_SEGMENT (MIB / 2) /* a thousand of them, as on 10 GiB */
+#define AMPLIFY_SHOT (16 * MIB)	  /* of writes between looks at the time */
+
+static double share_live(const struct engine *engine)
+{
+	return (double)engine->map.space.live_bytes /
+	       ((double)engine->super.n_segments * engine->super.segment_size);
+}
+
+/* Write until so much of all segments is live. Return: bytes of the disk. */
+static uint64_t amplify_fill(struct engine *engine, double fill)
+{
+	struct client client = loads[SEQ_WRITE];
+	uint64_t size = 0;
+
+	while (share_live(engine) < fill) {
+		client.base = size;
+		pass(engine, &client, 1);
+		size += settings.span;
+	}
+	return size;
+}
+
+/* What a byte of random 4k writes makes of writes, once it is steady. */
+static void amplify_measure(double fill, double model)
+{
+	struct format_options format = { .level = settings.level,
+					 .nonce = 1,
+					 .segment_size = AMPLIFY_SEGMENT,
+					 .size = 4 * AMPLIFY_MEDIUM,
+					 .may_overcommit = true };
+	struct client client = loads[RANDOM_WRITE];
+	uint64_t size, done = 0, before = 0, log = 0, moved = 0;
+	struct engine engine;
+	struct ram ram;
+	double ratio;
+
+	ram_open(&ram, AMPLIFY_MEDIUM, true);
+	volume_format(&ram.medium, &format);
+	volume_open(&engine, &ram.medium,
+		    &(struct engine_options){ .n_workers = 1 });
+	size = amplify_fill(&engine, fill);
+	client.range = size;
+	for (int part = 0; part < 2; part++) {
+		before = ram.n_written;
+		log = engine.log.n_bytes;
+		moved = engine.n_moved_bytes;
+		for (done = 0; done < 3 * size; done += settings.span) {
+			pass(&engine, &client, 1);
+			client.seed++;
+		}
+	}
+	ratio = (double)engine.map.n_mapped * BLOCK_SIZE /
+		(double)engine.map.space.live_bytes;
+	printf("%u %% packable, fill %.2f (%.0f MiB in %llu): ratio %.2f, "
+	       "amplification %.2f (cleaner %.2f, map %.2f), model %.2f + map\n",
+	       settings.percent, share_live(&engine), (double)size / MIB,
+	       AMPLIFY_MEDIUM / MIB, ratio,
+	       (double)(ram.n_written - before) / (double)done,
+	       (double)(engine.n_moved_bytes - moved) / (double)done,
+	       (double)(ram.n_written - before - (engine.log.n_bytes - log)) /
+		       (double)done,
+	       model / ratio);
+	volume_close(&engine);
+	ram_close(&ram);
+}
+
+static void amplification(void)
+{
+	amplify_measure(0.5, 1.25);
+	amplify_measure(0.7, 1.9);
+	amplify_measure(0.8, 2.7);
+	amplify_measure(0.88, 4.3);
+}
+
+/* --- a large volume
+ * -----------------------------------------------------------
+ */
+
+static unsigned long memory_kb(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long kb = 0;
+	char line[256];
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "RssAnon: %lu", &kb) == 1)
+			break;
+	if (file != NULL)
+		fclose(file);
+	return kb;
+}
+
+static void memory_measure(uint64_t size)
+{
+	struct client client = loads[RANDOM_WRITE];
+	struct engine_options options = { .n_workers = 2 };
+	unsigned long before = memory_kb(), opened;
+	double start = now(), formatted, ready;
+	struct engine engine;
+	struct disk disk;
+
+	disk_open(&disk, size);
+	volume_make(&disk.medium);
+	formatted = now();
+	volume_open(&engine, &disk.medium, &options);
+	ready = now();
+	opened = memory_kb();
+	client.range = engine.super.size;
+	pass(&engine, &client, 1);
+	printf("%llu GiB: format %.3f s, open %.3f s, memory %lu MiB, "
+	       "after %llu writes all over it %lu MiB\n",
+	       (unsigned long long)size >> 30, formatted - start,
+	       ready - formatted, (opened - before) >> 10,
+	       (unsigned long long)settings.span / BLOCK_SIZE,
+	       (memory_kb() - before) >> 10);
+	volume_close(&engine);
+	start = now();
+	volume_open(&engine, &disk.medium, &options);
+	printf("%llu GiB: open with that %.3f s\n",
+	       (unsigned long long)size >> 30, now() - start);
+	volume_close(&engine);
+	disk_close(&disk);
+}
+
+static void memory(void)
+{
+	for (uint64_t size = 1ULL << 30; size <= 1ULL << 40; size <<= 5)
+		memory_measure(size);
+}
+
+/* --- recovery
+ * -----------------------------------------------------------------
+ */
+
+#define RECOVERY_MEDIUM (10ULL << 30)
+#define RECOVERY_WRITTEN (1ULL << 30)
+
+/* Open it after a crash before which so much was written. */
+static void recovery_measure(const struct client *like, const char *name)
+{
+	/* no checkpoint but that of its opening */
+	struct engine_options options = { .n_workers = 1, .is_manual = true };
+	struct client client = *like;
+	struct engine engine;
+	struct disk disk;
+	clock_t used;
+	double start;
+
+	disk_open(&disk, RECOVERY_MEDIUM);
+	volume_make(&disk.medium);
+	volume_open(&engine, &disk.medium, &options);
+	client.range = client.is_random ? engine.super.size : 0;
+	for (uint64_t at = 0; at < RECOVERY_WRITTEN; at += settings.span) {
+		client.base = client.is_random ? 0 : at;
+		pass(&engine, &client, 1);
+		client.seed++;
+	}
+	engine_abandon(&engine);
+	disk_sync(&disk.medium);
+	start = now();
+	used = clock();
+	volume_open(&engine, &disk.medium,
+		    &(struct engine_options){ .n_workers = 1 });
+	used = clock() - used;
+	printf("%u %% packable, 1 GiB of %s: %llu batches, open %.2f s, "
+	       "processor %.2f s\n",
+	       settings.percent, name, (unsigned long long)engine.n_replayed,
+	       now() - start, (double)used / CLOCKS_PER_SEC);
+	volume_close(&engine);
+	disk_close(&disk);
+}
+
+static void recovery(void)
+{
+	recovery_measure(&loads[SEQ_WRITE], load_names[SEQ_WRITE]);
+	recovery_measure(&loads[RANDOM_WRITE], load_names[RANDOM_WRITE]);
+}
+
 static void parse(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "f:p:n:s:l:b:")) != -1) {
+	while ((c = getopt(argc, argv, "d:f:p:n:s:l:b:")) != -1) {
 		switch (c) {
+		case 'd':
+			settings.folder = optarg;
+			break;
 		case 'f':
 			settings.file = optarg;
 			break;
@@ -492,6 +755,14 @@ int main(int argc, char **argv)
 	data_make();
 	if (strcmp(mode, "speed") == 0)
 		speed();
+	else if (strcmp(mode, "space") == 0)
+		space();
+	else if (strcmp(mode, "amplification") == 0)
+		amplification();
+	else if (strcmp(mode, "memory") == 0)
+		memory();
+	else if (strcmp(mode, "recovery") == 0)
+		recovery();
 	else
 		return 2;
 	return 0;

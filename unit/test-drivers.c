@@ -74,6 +74,19 @@ unsigned int io_worker(const struct io *io)
 	return worker;
 }
 
+/* What was deferred is settled after each request. */
+void io_defer(const struct io *io)
+{
+	(void)io;
+}
+
+static void serve(struct dev *dev, enum kbdus_op op, struct io *io)
+{
+	dev->serve[op](io);
+	if (dev->driver->settle != NULL)
+		dev->driver->settle(dev);
+}
+
 void io_done(struct io *io, int error)
 {
 	answer(io, error, io->buf);
@@ -161,7 +174,7 @@ static int run(struct dev *dev, enum kbdus_op op, uint64_t off, uint32_t len,
 			.tag = (uint16_t)worker },
 	};
 
-	dev->serve[op](&request.io);
+	serve(dev, op, &request.io);
 	if (answers(&request) != 1)
 		return -1;
 	if (request.error != 0 || request.addr == data)
@@ -184,7 +197,7 @@ static int run_zeroes(struct dev *dev, uint64_t off, uint32_t len,
 			.dev = dev },
 	};
 
-	dev->serve[KBDUS_OP_WRITE_ZEROES](&request.io);
+	serve(dev, KBDUS_OP_WRITE_ZEROES, &request.io);
 	return request.n_answers == 1 ? request.error : -1;
 }
 
@@ -357,7 +370,7 @@ static bool is_resident(struct dev *dev, uint64_t off)
 	};
 	unsigned char state = 0;
 
-	dev->serve[KBDUS_OP_READ](&request.io);
+	serve(dev, KBDUS_OP_READ, &request.io);
 	return mincore(request.addr, 4096, &state) == 0 && (state & 1);
 }
 

@@ -16,13 +16,33 @@
  * it is tried with every so manyth record, and again after so many of those
  * that could have been.
  */
-#define GAIN_LEAST 16U
+#define GAIN_LEAST 10U
 #define TRIAL_TOGETHER 32U
 #define TRIAL_APART 16U
 
 static size_t aligned(size_t size)
 {
 	return (size + 63) & ~(size_t)63;
+}
+
+/*
+ * For single blocks, which are what random writes are made of: the fastest
+ * search looks at every other place; at every third it takes a fifth less time,
+ * for 2 to 4 % of the space. That is a parameter of the negative levels, which
+ * would not pack what no match was found for either.
+ */
+static bool codec_set_up_single(struct codec *codec)
+{
+	struct ZSTD_CCtx_s *compressor = codec->compressor;
+	ZSTD_compressionParameters params =
+		ZSTD_getCParams(codec->level, BLOCK_SIZE, 0);
+
+	if (params.strategy == ZSTD_fast && params.targetLength == 0)
+		params.targetLength = 2;
+	return !ZSTD_isError(ZSTD_CCtx_setCParams(compressor, params)) &&
+	       !ZSTD_isError(ZSTD_CCtx_setParameter(
+		       compressor, ZSTD_c_literalCompressionMode,
+		       ZSTD_ps_enable));
 }
 
 int codec_open(struct codec *codec, int level)
@@ -32,7 +52,9 @@ int codec_open(struct codec *codec, int level)
 	unsigned char *memory =
 		aligned_alloc(64, c + d + CODEC_ROOM + PLAIN_MAX);
 
-	*codec = (struct codec){ .level = level, .memory = memory };
+	*codec = (struct codec){ .level = level,
+				 .memory = memory,
+				 .n_since = TRIAL_TOGETHER };
 	if (memory == NULL)
 		return -ENOMEM;
 	/* contexts in memory of ours never ask for more */
@@ -40,7 +62,8 @@ int codec_open(struct codec *codec, int level)
 	codec->expander = ZSTD_initStaticDCtx(memory + c, d);
 	codec->record = memory + c + d;
 	codec->plain = codec->record + CODEC_ROOM;
-	if (codec->compressor != NULL && codec->expander != NULL)
+	if (codec->compressor != NULL && codec->expander != NULL &&
+	    codec_set_up_single(codec))
 		return 0;
 	codec_close(codec);
 	return -ENOMEM;
@@ -62,9 +85,15 @@ static bool codec_gains(size_t packed, size_t plain)
 /* Payload of a record; what gains nothing is as long as it is plain. */
 static size_t codec_size(struct codec *codec, const void *plain, size_t len)
 {
-	size_t packed = ZSTD_compressCCtx(codec->compressor, codec->record,
-					  CODEC_ROOM, plain, len, codec->level);
+	size_t packed;
 
+	if (len == BLOCK_SIZE)
+		packed = ZSTD_compress2(codec->compressor, codec->record,
+					CODEC_ROOM, plain, len);
+	else
+		packed = ZSTD_compressCCtx(codec->compressor, codec->record,
+					   CODEC_ROOM, plain, len,
+					   codec->level);
 	return codec_gains(packed, len) ? packed : len;
 }
 

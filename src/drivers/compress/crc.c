@@ -58,6 +58,7 @@ crc_of_lanes(uint64_t sum, const unsigned char *data)
 	uint64_t second = 0, third = 0;
 	__m128i sums, product;
 
+#pragma GCC unroll 4
 	for (size_t i = 0; i < LANE; i += 8) {
 		sum = crc_of_word(sum, data + i);
 		second = crc_of_word(second, data + LANE + i);
@@ -77,6 +78,10 @@ crc_by_instruction(uint32_t crc, const unsigned char *data, size_t len)
 
 	for (; len >= 3 * LANE; len -= 3 * LANE, data += 3 * LANE)
 		sum = crc_of_lanes(sum, data);
+	for (; len >= 32; len -= 32, data += 32)
+#pragma GCC unroll 4
+		for (size_t i = 0; i < 32; i += 8)
+			sum = crc_of_word(sum, data + i);
 	for (; len >= 8; len -= 8, data += 8)
 		sum = crc_of_word(sum, data);
 	crc = (uint32_t)sum;
