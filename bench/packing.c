@@ -3,7 +3,7 @@
  * packing - the engine of compressed volumes on a disk in memory, without a
  * kernel between. Run by bench/pack.
  *
- *	packing speed|amplification|memory|recovery [OPTION]...
+ *	packing speed|amplification|memory|recovery|count [OPTION]...
  *
  * speed: MB/s of requests, beside what zstd reaches with a kept context on the
  * same blocks at the same level, in the same number of threads; they take
@@ -12,6 +12,7 @@
  * memory: how long it takes to make and open a volume of 1 TiB, and what it
  * takes to fill its map cache.
  * recovery: how long it takes to open a volume after a crash.
+ * count: bytes of a file that are not zero blocks.
  */
 #define ZSTD_STATIC_LINKING_ONLY
 #include <errno.h>
@@ -67,8 +68,7 @@ static double now(void)
 	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* --- a medium in memory -----------------------------------------------------
- */
+/* --- a medium in memory --- */
 
 struct ram {
 	struct medium medium;
@@ -119,8 +119,7 @@ static void ram_close(struct ram *ram)
 	munmap(ram->data, ram->medium.size);
 }
 
-/* --- a medium that is a sparse file ------------------------------------------
- */
+/* --- a medium that is a sparse file --- */
 
 struct disk {
 	struct medium medium;
@@ -164,8 +163,7 @@ static void disk_close(struct disk *disk)
 	close(disk->fd);
 }
 
-/* --- data -------------------------------------------------------------------
- */
+/* --- data --- */
 
 static unsigned char *data; /* settings.span bytes */
 
@@ -197,8 +195,7 @@ static void data_make(void)
 		data_fill(data, settings.span, settings.percent, &seed);
 }
 
-/* --- volumes ----------------------------------------------------------------
- */
+/* --- volumes --- */
 
 static void volume_format(struct medium *medium,
 			  const struct format_options *options)
@@ -238,8 +235,7 @@ static void volume_close(struct engine *engine)
 		fail("close", -error);
 }
 
-/* --- requests, as the driver makes them --------------------------------------
- */
+/* --- requests, as the driver makes them --- */
 
 struct client {
 	pthread_t thread;
@@ -355,9 +351,7 @@ static double pass(struct engine *engine, struct client *like,
 	return (double)settings.span / 1e6 / (now() - start);
 }
 
-/* --- the limit
- * ----------------------------------------------------------------
- */
+/* --- the limit --- */
 
 struct limit {
 	pthread_t thread;
@@ -417,9 +411,7 @@ static double limit_pass(struct limit *like, unsigned int n)
 	return (double)settings.span / 1e6 / (now() - start);
 }
 
-/* --- speed
- * --------------------------------------------------------------------
- */
+/* --- speed --- */
 
 static int compare(const void *one, const void *two)
 {
@@ -508,30 +500,23 @@ static void speed(void)
 	ram_close(&ram);
 }
 
-/* --- space
- * --------------------------------------------------------------------
- */
+/* --- what there is to store --- */
 
-static void space(void)
+static void count(void)
 {
-	struct client client = loads[SEQ_WRITE];
-	struct engine engine;
-	struct ram ram;
+	static uint64_t block[BLOCK_SIZE / 8];
+	FILE *file = fopen(settings.file != NULL ? settings.file : "", "re");
+	unsigned long long bytes = 0;
 
-	ram_open(&ram, 2 * settings.span + 256 * MIB, false);
-	volume_make(&ram.medium);
-	volume_open(&engine, &ram.medium,
-		    &(struct engine_options){ .n_workers = 1 });
-	pass(&engine, &client, 1);
-	printf("records of up to %u blocks, level %d: ratio %.3f\n",
-	       engine.super.record_blocks, settings.level,
-	       (double)settings.span / (double)engine.map.space.live_bytes);
-	volume_close(&engine);
-	ram_close(&ram);
+	if (file == NULL)
+		fail("file", errno);
+	while (fread(block, sizeof(block), 1, file) == 1)
+		bytes += is_zero_block(block) ? 0 : sizeof(block);
+	fclose(file);
+	printf("%llu\n", bytes);
 }
 
-/* --- write amplification -----------------------------------------------------
- */
+/* --- write amplification --- */
 
 #define AMPLIFY_MEDIUM (512 * MIB)
 #define AMPLIFY_SEGMENT (MIB / 2) /* a thousand of them, as on 10 GiB */
@@ -609,9 +594,7 @@ static void amplification(void)
 	amplify_measure(0.88, 4.3);
 }
 
-/* --- a large volume
- * -----------------------------------------------------------
- */
+/* --- a large volume --- */
 
 static unsigned long memory_kb(void)
 {
@@ -665,9 +648,7 @@ static void memory(void)
 		memory_measure(size);
 }
 
-/* --- recovery
- * -----------------------------------------------------------------
- */
+/* --- recovery --- */
 
 #define RECOVERY_MEDIUM (10ULL << 30)
 #define RECOVERY_WRITTEN (1ULL << 30)
@@ -752,11 +733,12 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		parse(argc - 1, argv + 1);
-	data_make();
+	if (strcmp(mode, "count") != 0)
+		data_make();
 	if (strcmp(mode, "speed") == 0)
 		speed();
-	else if (strcmp(mode, "space") == 0)
-		space();
+	else if (strcmp(mode, "count") == 0)
+		count();
 	else if (strcmp(mode, "amplification") == 0)
 		amplification();
 	else if (strcmp(mode, "memory") == 0)
