@@ -192,6 +192,7 @@ test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
 test-compress_with := $(compress) build/deps/lib/libzstd.a
 test-compress-crash_with := $(test-compress_with)
+test-crc_with := src/drivers/compress/crc.c
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
