@@ -518,9 +518,9 @@ static void count(void)
 
 /* --- write amplification --- */
 
-#define AMPLIFY_MEDIUM (512 * MIB)
-#define AMPLIFY_SEGMENT (MIB / 2) /* a thousand of them, as on 10 GiB */
-#define AMPLIFY_SHOT (16 * MIB)	  /* of writes between looks at the time */
+#define AMPLIFY_MEDIUM (1024 * MIB)
+#define AMPLIFY_SEGMENT MIB	/* a thousand of them, as on 10 GiB */
+#define AMPLIFY_SHOT (16 * MIB) /* of writes between looks at the time */
 
 static double share_live(const struct engine *engine)
 {
@@ -591,7 +591,7 @@ static void amplification(void)
 	amplify_measure(0.5, 1.25);
 	amplify_measure(0.7, 1.9);
 	amplify_measure(0.8, 2.7);
-	amplify_measure(0.88, 4.3);
+	amplify_measure(0.85, 3.7);
 }
 
 /* --- a large volume --- */

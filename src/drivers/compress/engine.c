@@ -10,6 +10,8 @@
 
 #define MAP_CACHE (64ULL << 20)
 #define CHECKPOINT_BYTES (512ULL << 20)
+/* The fewer segments are kept free, the less there is to be cleaned. */
+#define SEGMENTS_LOW 32U
 /* Between two records of the log: the end of a batch, and the next one's head
  */
 #define SPAN_GAP BLOCK_SIZE
@@ -85,6 +87,8 @@ static int engine_make_rooms(struct engine *engine)
 	pthread_mutex_init(&engine->checkpoint_lock, NULL);
 	engine->map.bytes_due = engine->options.checkpoint_bytes;
 	engine->map.n_free_low = engine->super.n_reserve / 2 + 2;
+	if (engine->map.n_free_low > SEGMENTS_LOW)
+		engine->map.n_free_low = SEGMENTS_LOW;
 	if (engine->map.n_free_low < SEGMENTS_FOR_CLEANER + 2)
 		engine->map.n_free_low = SEGMENTS_FOR_CLEANER + 2;
 	engine->usable = layout_usable(&engine->super);
