@@ -295,6 +295,7 @@ bench: setup
 	@$(MAKE) --no-print-directory all
 	@bench/run
 	@bench/crypt
+	@bench/pack
 
 ### the rest ##################################################################
 
