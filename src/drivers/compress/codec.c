@@ -91,9 +91,9 @@ static size_t codec_size(struct codec *codec, const void *plain, size_t len)
 		packed = ZSTD_compress2(codec->compressor, codec->record,
 					CODEC_ROOM, plain, len);
 	else
-		packed = ZSTD_compressCCtx(codec->compressor, codec->record,
-					   CODEC_ROOM, plain, len,
-					   codec->level);
+		packed =
+			ZSTD_compressCCtx(codec->compressor, codec->record,
+					  CODEC_ROOM, plain, len, codec->level);
 	return codec_gains(packed, len) ? packed : len;
 }
 
