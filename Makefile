@@ -207,6 +207,7 @@ test-compress-crash_with := $(test-compress_with)
 test-compress-damage_with := $(test-compress_with)
 test-compress-full_with := $(test-compress_with)
 test-compress-tools_with := $(test-compress_with)
+test-crc_with := src/crc.c
 test-devid_with := src/devid.c src/msg.c
 test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c \
 	src/storeio.c src/dev.c src/window.c src/crc.c src/reclog.c \
@@ -327,6 +328,7 @@ bench: setup
 	@$(MAKE) --no-print-directory all
 	@bench/run
 	@bench/crypt
+	@bench/pack
 
 ### the rest ##################################################################
 

@@ -30,6 +30,9 @@
  */
 #define DEV_BATCH_BUFFERS 4U
 
+/** DEV_BATCHES_DEFERRED - after so many, what was deferred is settled. */
+#define DEV_BATCHES_DEFERRED 8U
+
 /** struct dev_slot - the request of a tag; a cache line of its own */
 struct dev_slot {
 	struct io io;
@@ -41,6 +44,7 @@ struct dev_slot {
  * @dev: the device
  * @queue: queue file
  * @n_completions: filled in @completions, to go with the next exchange
+ * @n_batches: since the first one of which a request was deferred, or 0
  * @thread: valid once started
  * @completions: answers not handed in yet
  * @requests: what the last exchange brought
@@ -49,6 +53,7 @@ struct worker {
 	struct dev *dev;
 	int queue;
 	unsigned int n_completions;
+	unsigned int n_batches;
 	pthread_t thread;
 	struct kbdus_completion completions[DEV_BATCH_MAX];
 	struct kbdus_request requests[DEV_BATCH_MAX];

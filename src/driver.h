@@ -75,6 +75,15 @@ void io_done_addr(struct io *io, void *addr);
  */
 unsigned int io_worker(const struct io *io);
 
+/**
+ * io_defer - let a request be answered later, with others
+ * @io: the request, in a callback; it may be answered already
+ *
+ * The driver's @settle is called by the same thread before it waits for
+ * requests, and at the latest after some dozen more.
+ */
+void io_defer(const struct io *io);
+
 /** io_done_zero - answer a read with zeroes, made by the kernel. */
 void io_done_zero(struct io *io);
 
@@ -115,6 +124,7 @@ void io_done_zero(struct io *io);
  * @secure_erase: absent: not supported
  * @ioctl: absent: ENOTTY; an ioctl of a client, whose command was built with
  *	_IO, _IOR, _IOW or _IOWR; ENOTTY is the answer to one that is unknown
+ * @settle: needed by those who call io_defer(): answer what was deferred
  *
  * An absent callback is not advertised. open may also clear bits of
  * dev_attrs()->ops, which is preset from the callbacks, to take one back.
@@ -141,6 +151,7 @@ struct driver {
 	void (*discard)(struct io *io);
 	void (*secure_erase)(struct io *io);
 	void (*ioctl)(struct io *io);
+	void (*settle)(struct dev *dev);
 };
 
 /** DRIVER - define the driver of this file: DRIVER(ram) = { ... }; */

@@ -61,6 +61,19 @@ unsigned int io_worker(const struct io *io)
 	return worker;
 }
 
+/* What was deferred is settled after each request. */
+void io_defer(const struct io *io)
+{
+	(void)io;
+}
+
+static void serve(struct dev *dev, enum kbdus_op op, struct io *io)
+{
+	dev->serve[op](io);
+	if (dev->driver->settle != NULL)
+		dev->driver->settle(dev);
+}
+
 void io_done(struct io *io, int error)
 {
 	answer(io, error, io->buf);
@@ -180,7 +193,7 @@ static inline int run(struct dev *dev, enum kbdus_op op, uint64_t off,
 			.tag = (uint16_t)worker },
 	};
 
-	dev->serve[op](&request.io);
+	serve(dev, op, &request.io);
 	if (answers(&request) != 1)
 		return -1;
 	if (request.error != 0 || request.addr == data)
@@ -203,7 +216,7 @@ static inline int run_zeroes(struct dev *dev, uint64_t off, uint32_t len,
 			.dev = dev },
 	};
 
-	dev->serve[KBDUS_OP_WRITE_ZEROES](&request.io);
+	serve(dev, KBDUS_OP_WRITE_ZEROES, &request.io);
 	return request.n_answers == 1 ? request.error : -1;
 }
 

@@ -824,6 +824,62 @@ static void test_unwritten(void)
 	pair_free(&pair);
 }
 
+/* --- memory ------------------------------------------------------------------
+ */
+
+/* Of the address sanitizer; its header is not where gcc looks. */
+int __sanitizer_install_malloc_and_free_hooks(
+	void (*on_malloc)(const volatile void *memory, size_t size),
+	void (*on_free)(const volatile void *memory));
+
+static unsigned long n_mallocs;
+
+static void count_malloc(const volatile void *memory, size_t size)
+{
+	(void)memory;
+	(void)size;
+	n_mallocs++;
+}
+
+static void count_free(const volatile void *memory)
+{
+	(void)memory;
+}
+
+static void test_allocations(void)
+{
+	struct format_options format = { .nonce = 35 };
+	struct volume volume;
+	void *volatile memory; /* or the compiler would leave it out */
+	unsigned long before;
+	int error = 0;
+
+	__sanitizer_install_malloc_and_free_hooks(count_malloc, count_free);
+	memory = malloc(1);
+	free(memory);
+	ok(n_mallocs > 0, "memory: allocations are counted");
+	ok(volume_make(&volume, 64 << 20, &format, 5), "memory: made");
+	before = n_mallocs;
+	for (int i = 0; error == 0 && i < 500; i++) {
+		uint32_t n = 1 + (uint32_t)pick(&volume, MAX_BLOCKS);
+		uint64_t lba = pick(&volume, volume.n_blocks - n);
+
+		error = step_write(&volume, lba, n);
+		if (error == 0)
+			error = engine_read(&volume.engine, 0, buffer,
+					    n * CONTENT_BYTES,
+					    lba * CONTENT_BYTES);
+		if (error == 0)
+			error = do_zero(&volume, lba, n / 2 + 1, i % 2 == 0);
+		if (error == 0 && i % 50 == 0)
+			error = engine_flush(&volume.engine);
+	}
+	ok(error == 0 && n_mallocs == before,
+	   "memory: %lu allocations in 1500 requests", n_mallocs - before);
+	ok(engine_close(&volume.engine) == 0, "memory: closes");
+	volume_free(&volume);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -841,5 +897,6 @@ int main(void)
 	test_failing_start();
 	test_failing_begin();
 	test_unwritten();
+	test_allocations();
 	return tap_done();
 }

@@ -46,7 +46,7 @@ static bool is_resident(struct dev *dev, uint64_t off)
 	};
 	unsigned char state = 0;
 
-	dev->serve[KBDUS_OP_READ](&request.io);
+	serve(dev, KBDUS_OP_READ, &request.io);
 	return mincore(request.addr, 4096, &state) == 0 && (state & 1);
 }
 

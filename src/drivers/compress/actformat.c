@@ -25,7 +25,7 @@ static const struct opt format_opts[] = {
 		 NULL, "size of the disk; else what fits for sure"),
 	OPT_SIZE("segment", 0, struct format, segment, 0, SEGMENT_SIZE_MIN,
 		 SEGMENT_SIZE_MAX, NULL, "size of a segment, else 8M or less"),
-	OPT_UINT("level", 0, struct format, level, 0, "N", 1, 22, "3",
+	OPT_UINT("level", 0, struct format, level, 0, "N", 1, 22, "1",
 		 "of zstd, unless told otherwise when it is opened"),
 	OPT_STRING("label", 'L', struct format, label, 0, "NAME", NULL,
 		   "name of the volume"),

@@ -9,6 +9,8 @@
 #include "format.h"
 
 #define PLAIN_MAX (RECORD_BLOCKS_MAX * BLOCK_SIZE)
+/* Of the room for records: for the largest one, or for several. */
+#define CODEC_ROOM (PLAIN_MAX + BLOCK_SIZE)
 
 /**
  * struct codec - what one thread works with
@@ -16,7 +18,9 @@
  * @expander: of zstd, in @memory
  * @memory: of both
  * @level: of zstd
- * @record: room for a record as it is in the log
+ * @n_apart: how often the blocks that come next are not one record
+ * @n_since: records of several blocks since it was tried what they gain
+ * @record: room for records as they are in the log, CODEC_ROOM bytes
  * @plain: room for what it stands for
  */
 struct codec {
@@ -24,6 +28,8 @@ struct codec {
 	struct ZSTD_DCtx_s *expander;
 	void *memory;
 	int level;
+	unsigned int n_apart;
+	unsigned int n_since;
 	unsigned char *record;
 	unsigned char *plain;
 };
@@ -45,6 +51,20 @@ void codec_close(struct codec *codec);
  */
 const void *codec_pack(struct codec *codec, struct record *record,
 		       const void *plain);
+
+/**
+ * codec_gains_together - is it of use to pack some blocks as one record?
+ * @codec: of this thread; its @record is used
+ * @plain: the blocks
+ * @n_blocks: more than one
+ *
+ * To read a block all of its record is unpacked, so there has to be a gain. It
+ * is found out for some records of a thread only, and expected of others.
+ *
+ * Return: whether it is; else each of them is to be one.
+ */
+bool codec_gains_together(struct codec *codec, const void *plain,
+			  uint32_t n_blocks);
 
 /**
  * codec_unpack - the blocks of a record

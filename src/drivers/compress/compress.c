@@ -3,9 +3,8 @@
  * compress - a compressed, checksummed volume as a disk.
  *
  * Requests go to the engine (engine.h). A write is answered by whoever wrote
- * the batch that it is in. The last of the workers that are busy with writes
- * has the batch written, so that what comes in at the same time goes out
- * together.
+ * the batch that it is in, which a worker does when it has no more requests: so
+ * what comes in at the same time goes out together.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -47,7 +46,6 @@ struct compress {
 	struct engine engine;
 	bool was_started; /* else nothing may be written, not even in the end */
 	struct compress_write *writes; /* by tag */
-	_Atomic unsigned int n_busy;
 };
 
 static const struct opt compress_opts[] = {
@@ -273,19 +271,24 @@ static struct commit *compress_begin(struct compress *compress, struct io *io)
 {
 	struct compress_write *write = &compress->writes[io->tag];
 
-	atomic_fetch_add(&compress->n_busy, 1);
 	write->commit.done = compress_done;
 	write->io = io;
+	io_defer(io);
 	return &write->commit;
 }
 
-/* What was begun is written by the last one who is busy. */
-static void compress_end(struct compress *compress, struct io *io, int error)
+static void compress_end(struct io *io, int error)
 {
 	if (error != 0)
 		io_done(io, error);
-	if (atomic_fetch_sub(&compress->n_busy, 1) == 1)
-		engine_kick(&compress->engine);
+}
+
+/* What came in together goes out together. */
+static void compress_settle(struct dev *dev)
+{
+	struct compress *compress = dev_priv(dev);
+
+	engine_kick(&compress->engine);
 }
 
 static void compress_write(struct io *io)
@@ -297,7 +300,7 @@ static void compress_write(struct io *io)
 	write->buf = io->buf;
 	write->len = io->len;
 	write->off = io->off;
-	compress_end(compress, io,
+	compress_end(io,
 		     onfull_write(&compress->onfull, io_worker(io), write));
 }
 
@@ -314,9 +317,8 @@ static void compress_make_zero(struct io *io, bool may_unmap)
 	struct compress *compress = compress_of(io);
 	struct commit *commit = compress_begin(compress, io);
 
-	compress_end(compress, io,
-		     engine_zero(&compress->engine, io->len, io->off, may_unmap,
-				 commit));
+	compress_end(io, engine_zero(&compress->engine, io->len, io->off,
+				     may_unmap, commit));
 }
 
 static void compress_write_zeroes(struct io *io)
@@ -399,4 +401,5 @@ DRIVER(compress) = {
 	.write_zeroes = compress_write_zeroes,
 	.discard = compress_discard,
 	.ioctl = compress_ioctl,
+	.settle = compress_settle,
 };

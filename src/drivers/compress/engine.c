@@ -10,6 +10,11 @@
 
 #define MAP_CACHE (64ULL << 20)
 #define CHECKPOINT_BYTES (512ULL << 20)
+/* The fewer segments are kept free, the less there is to be cleaned. */
+#define SEGMENTS_LOW 32U
+/* Between two records of the log: the end of a batch, and the next one's head
+ */
+#define SPAN_GAP BLOCK_SIZE
 
 /* --- opening and closing ----------------------------------------------------
  */
@@ -90,6 +95,8 @@ int engine_make_rooms(struct engine *engine)
 	pthread_mutex_init(&engine->checkpoint_lock, NULL);
 	engine->map.bytes_due = engine->options.checkpoint_bytes;
 	engine->map.n_free_low = engine->super.n_reserve / 2 + 2;
+	if (engine->map.n_free_low > SEGMENTS_LOW)
+		engine->map.n_free_low = SEGMENTS_LOW;
 	if (engine->map.n_free_low < SEGMENTS_FOR_CLEANER + 2)
 		engine->map.n_free_low = SEGMENTS_FOR_CLEANER + 2;
 	engine->usable = layout_usable(&engine->super);
@@ -418,14 +425,65 @@ static uint32_t engine_run(const uint64_t *entries, uint32_t n)
 	return i;
 }
 
-static int engine_read_data(struct engine *engine, struct codec *codec,
-			    void *buf, uint64_t lba, uint64_t entry, uint32_t n)
-{
-	const struct record *record = (const void *)codec->record;
-	int error = engine_read_record(engine, codec, lba, entry);
+/* What of the log is in a codec's buffer, bytes; a place on the medium. */
+struct window {
+	uint64_t off;
+	uint32_t len;
+};
 
+/* Bytes from the first record on that hold all those which follow closely. */
+static uint32_t engine_span(const uint64_t *entries, uint32_t n)
+{
+	uint64_t start = entry_off(entries[0]);
+	uint64_t end = start + entry_len(entries[0]);
+
+	for (uint32_t i = 0; i < n && entry_state(entries[i]) == BLOCK_DATA;
+	     i++) {
+		uint64_t off = entry_off(entries[i]);
+		uint64_t next = off + entry_len(entries[i]);
+
+		if (off < start || off > end + SPAN_GAP ||
+		    next > start + CODEC_ROOM)
+			break;
+		if (next > end)
+			end = next;
+	}
+	return (uint32_t)(end - start);
+}
+
+/* Have a record in the buffer, and what follows it in the log and here. */
+static int engine_fetch(struct engine *engine, struct codec *codec,
+			struct window *window, const uint64_t *entries,
+			uint32_t n)
+{
+	struct medium *medium = engine->medium;
+	uint32_t len = entry_len(entries[0]);
+	int error;
+
+	if (entry_off(entries[0]) >= window->off &&
+	    entry_off(entries[0]) + len <= window->off + window->len)
+		return 0;
+	window->off = entry_off(entries[0]);
+	window->len = engine_span(entries, n);
+	error = medium->read(medium, codec->record, window->len, window->off);
+	if (error != 0 && window->len > len) {
+		/* what follows is not to spoil this one */
+		window->len = len;
+		error = medium->read(medium, codec->record, len, window->off);
+	}
 	if (error != 0)
-		return error;
+		window->len = 0;
+	return error;
+}
+
+static int engine_read_data(struct engine *engine, struct codec *codec,
+			    void *buf, const struct record *record,
+			    uint64_t lba, uint64_t entry, uint32_t n)
+{
+	int error;
+
+	if (!engine_is_record(engine, record, lba, entry))
+		return -EIO;
 	if (n == record->n_blocks)
 		return codec_unpack(codec, record, buf);
 	error = codec_unpack(codec, record, codec->plain);
@@ -436,16 +494,27 @@ static int engine_read_data(struct engine *engine, struct codec *codec,
 	return error;
 }
 
+/* Read the first @run of @n blocks, which are all of one kind. */
 static int engine_read_run(struct engine *engine, struct codec *codec,
-			   void *buf, uint64_t lba, uint64_t entry, uint32_t n)
+			   struct window *window, void *buf, uint64_t lba,
+			   const uint64_t *entries, uint32_t run, uint32_t n)
 {
-	switch (entry_state(entry)) {
+	int error;
+
+	switch (entry_state(entries[0])) {
 	case BLOCK_DATA:
-		return engine_read_data(engine, codec, buf, lba, entry, n);
+		error = engine_fetch(engine, codec, window, entries, n);
+		if (error != 0)
+			return error;
+		return engine_read_data(
+			engine, codec, buf,
+			(const void *)(codec->record +
+				       (entry_off(entries[0]) - window->off)),
+			lba, entries[0], run);
 	case BLOCK_BAD:
 		return -EIO;
 	default:
-		memset(buf, 0, (size_t)n * BLOCK_SIZE);
+		memset(buf, 0, (size_t)run * BLOCK_SIZE);
 		return 0;
 	}
 }
@@ -458,13 +527,14 @@ static int engine_read_page(struct engine *engine, struct codec *codec,
 			    unsigned char *buf, uint64_t lba, uint32_t n)
 {
 	uint64_t entries[PAGE_ENTRIES], now;
+	struct window window = { 0 };
 	int error = map_look(&engine->map, lba, n, entries);
 
 	for (uint32_t i = 0, run; error == 0 && i < n; i += run) {
 		run = engine_run(&entries[i], n - i);
-		error = engine_read_run(engine, codec,
+		error = engine_read_run(engine, codec, &window,
 					buf + (size_t)i * BLOCK_SIZE, lba + i,
-					entries[i], run);
+					&entries[i], run, n - i);
 		if (error != -EIO)
 			continue;
 		error = map_look(&engine->map, lba + i, 1, &now);
@@ -473,6 +543,7 @@ static int engine_read_page(struct engine *engine, struct codec *codec,
 		if (error == 0)
 			error = map_look(&engine->map, lba + i, n - i,
 					 &entries[i]);
+		window.len = 0;
 		run = 0;
 	}
 	return error;
@@ -570,27 +641,46 @@ static uint32_t engine_piece(const struct engine *engine,
 	return n;
 }
 
+/* What the next record of a write is; its payload, if it has one. */
+static const void *engine_make(const struct engine *engine, struct codec *codec,
+			       struct record *record, const unsigned char *from,
+			       uint32_t left, uint32_t *n_apart)
+{
+	bool is_zero = false;
+
+	record->n_blocks = 1;
+	if (*n_apart > 0)
+		--*n_apart;
+	else
+		record->n_blocks =
+			engine_piece(engine, from, record->lba, left, &is_zero);
+	if (is_zero) {
+		record->type = RECORD_ZERO;
+		return NULL;
+	}
+	if (record->n_blocks > 1 &&
+	    !codec_gains_together(codec, from, record->n_blocks)) {
+		*n_apart = record->n_blocks - 1;
+		record->n_blocks = 1;
+	}
+	return codec_pack(codec, record, from);
+}
+
 int engine_write(struct engine *engine, unsigned int worker, const void *buf,
 		 uint32_t len, uint64_t off, struct commit *commit)
 {
-	struct codec *codec = &engine->codecs[worker];
 	const unsigned char *from = buf;
 	uint64_t lba = off / BLOCK_SIZE;
-	uint32_t left = len / BLOCK_SIZE;
+	uint32_t left = len / BLOCK_SIZE, n_apart = 0;
 	int error = engine_admit(engine);
 
 	counts_add(&engine->counts[worker].written, error == 0 ? len : 0);
 	while (error == 0 && left > 0) {
 		struct record record = { .type = RECORD_DATA, .lba = lba };
-		const void *payload = NULL;
-		bool is_zero;
+		const void *payload =
+			engine_make(engine, &engine->codecs[worker], &record,
+				    from, left, &n_apart);
 
-		record.n_blocks =
-			engine_piece(engine, from, lba, left, &is_zero);
-		if (is_zero)
-			record.type = RECORD_ZERO;
-		else
-			payload = codec_pack(codec, &record, from);
 		left -= record.n_blocks;
 		lba += record.n_blocks;
 		from += (size_t)record.n_blocks * BLOCK_SIZE;
