@@ -9,6 +9,10 @@
  *
  * COMPRESS_FLIPS=N how many media are damaged, COMPRESS_SEED=N where to begin:
  * a failure names its seed.
+ *
+ * For tests of the commands, which need volumes with something on them:
+ * "image KIND FILE" makes one and prints where its structures are, "read KIND
+ * FILE" tells how many blocks of it are right, errors and wrong.
  */
 #include "content.h"
 #include "drivers/compress/check.h"
@@ -639,12 +643,99 @@ static void test_blocks(uint64_t seed, const struct kind *kind)
 	base_free(&base);
 }
 
-int main(void)
+static const struct kind *kind_find(const char *name)
+{
+	for (size_t i = 0; i < N_KINDS; i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
+static int image_make(struct base *base, const char *path)
+{
+	const struct super *super = &base->super;
+	uint64_t leaf = n_segment_pages(super);
+	struct engine engine;
+	struct page_ref ref;
+	FILE *file = fopen(path, "wb");
+	int status = 1;
+
+	if (file == NULL ||
+	    engine_open(&engine, &base->memory.medium, &options_read) != 0)
+		return status;
+	ref = engine.map.tree.levels[0].refs[leaf];
+	printf("end=%llu root=%llu leaf=%llu other_leaf=%llu record=%llu "
+	       "log=%llu\n",
+	       (unsigned long long)(super->medium_size - BLOCK_SIZE),
+	       (unsigned long long)(super->map_off[super->root.flags & 1] +
+				    (map_pages(super->size, super->n_segments) -
+				     1) * BLOCK_SIZE),
+	       (unsigned long long)(super->map_off[ref.flags & 1] +
+				    leaf * BLOCK_SIZE),
+	       (unsigned long long)(super->map_off[!(ref.flags & 1)] +
+				    leaf * BLOCK_SIZE),
+	       (unsigned long long)entry_off(base->entries[base->n_used]),
+	       (unsigned long long)(segment_off(super,
+						super->position.segment) +
+				    super->position.off));
+	if (fwrite(base->whole, super->medium_size, 1, file) == 1)
+		status = 0;
+	fclose(file);
+	engine_close(&engine);
+	return status;
+}
+
+static int image_read(struct base *base, const char *path)
+{
+	uint64_t n_right = 0, n_errors = 0, n_wrong = 0;
+	FILE *file = fopen(path, "rb");
+	struct engine engine;
+
+	if (file == NULL ||
+	    fread(base->memory.bytes, base->memory.medium.size, 1, file) != 1)
+		return 1;
+	fclose(file);
+	if (engine_open(&engine, &base->memory.medium, &options_read) != 0) {
+		printf("refused: %s\n", engine.reason);
+		return 0;
+	}
+	for (uint64_t lba = 0; lba < base->n_blocks; lba++)
+		if (engine_read(&engine, 0, buffer, CONTENT_BYTES,
+				lba * CONTENT_BYTES) != 0)
+			n_errors++;
+		else if (content_is(buffer, lba, base->versions[lba]))
+			n_right++;
+		else
+			n_wrong++;
+	engine_close(&engine);
+	printf("%llu right, %llu errors, %llu wrong\n",
+	       (unsigned long long)n_right, (unsigned long long)n_errors,
+	       (unsigned long long)n_wrong);
+	return 0;
+}
+
+static int image(char **argv)
+{
+	const struct kind *kind = kind_find(argv[2]);
+	struct base base;
+	int status;
+
+	if (kind == NULL || !base_make(&base, kind, 1))
+		return 2;
+	status = strcmp(argv[1], "image") == 0 ? image_make(&base, argv[3]) :
+						 image_read(&base, argv[3]);
+	base_free(&base);
+	return status;
+}
+
+int main(int argc, char **argv)
 {
 	uint64_t seed = number("COMPRESS_SEED", 1);
 	uint64_t n = number("COMPRESS_FLIPS", 1200);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 4)
+		return image(argv);
 	test_supers(seed);
 	for (size_t i = 0; i < N_KINDS; i++)
 		test_blocks(seed, &kinds[i]);
