@@ -217,43 +217,76 @@ struct kind {
 	uint64_t steps;
 	bool is_crashed;
 	enum content_kind content;
+	bool has_lost; /* blocks were lost in an earlier repair */
 };
 
 static const struct kind kinds[] = {
-	{ "clean",
-	  { .level = 1, .nonce = 31 },
-	  3 << 20,
-	  300,
-	  200,
-	  false,
-	  CONTENT_MIXED },
-	{ "crashed",
-	  { .level = 1, .nonce = 32 },
-	  3 << 20,
-	  300,
-	  200,
-	  true,
-	  CONTENT_MIXED },
-	{ "raw",
-	  { .level = 1, .nonce = 33, .record_blocks = 1 },
-	  3 << 20,
-	  200,
-	  300,
-	  true,
-	  CONTENT_RAW },
-	{ "wide",
-	  { .level = 1,
-	    .nonce = 34,
-	    .size = 300000ULL << 12,
-	    .may_overcommit = true },
-	  9 << 20,
-	  5000,
-	  250,
-	  true,
-	  CONTENT_WELL },
+	{ .name = "clean",
+	  .format = { .level = 1, .nonce = 31 },
+	  .medium_size = 3 << 20,
+	  .n_used = 300,
+	  .steps = 200,
+	  .content = CONTENT_MIXED },
+	{ .name = "crashed",
+	  .format = { .level = 1, .nonce = 32 },
+	  .medium_size = 3 << 20,
+	  .n_used = 300,
+	  .steps = 200,
+	  .is_crashed = true,
+	  .content = CONTENT_MIXED },
+	{ .name = "raw",
+	  .format = { .level = 1, .nonce = 33, .record_blocks = 1 },
+	  .medium_size = 3 << 20,
+	  .n_used = 200,
+	  .steps = 300,
+	  .is_crashed = true,
+	  .content = CONTENT_RAW },
+	{ .name = "wide",
+	  .format = { .level = 1,
+		      .nonce = 34,
+		      .size = 300000ULL << 12,
+		      .may_overcommit = true },
+	  .medium_size = 9 << 20,
+	  .n_used = 5000,
+	  .steps = 250,
+	  .is_crashed = true,
+	  .content = CONTENT_WELL },
+	{ .name = "lost",
+	  .format = { .level = 1, .nonce = 35 },
+	  .medium_size = 3 << 20,
+	  .n_used = 200,
+	  .steps = 150,
+	  .content = CONTENT_RAW,
+	  .has_lost = true },
 };
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* Of a block that is lost no version is right. */
+#define VERSION_LOST UINT64_MAX
+
+/* Lose some blocks, in a volume that is clean otherwise. */
+static int base_lose(struct base *base)
+{
+	struct repair_options how = { 0 };
+	struct ranges ranges = { 0 };
+	struct repair repair;
+	int error = repair_prepare(&repair, &base->memory.medium, &how);
+
+	if (error != 0)
+		return error;
+	for (uint64_t lba = 0; error == 0 && lba < base->n_used; lba += 7) {
+		base->versions[lba] = VERSION_LOST;
+		error = ranges_add(&ranges, lba, 1);
+	}
+	if (error == 0)
+		error = repair_lose(&repair, &ranges);
+	if (error == 0)
+		error = repair_commit(&repair);
+	ranges_free(&ranges);
+	repair_free(&repair);
+	return error;
+}
 
 static bool base_make(struct base *base, const struct kind *kind, uint64_t seed)
 {
@@ -273,6 +306,8 @@ static bool base_make(struct base *base, const struct kind *kind, uint64_t seed)
 	base->entries = calloc(base->n_blocks, sizeof(*base->entries));
 	if (error == 0)
 		error = base_fill(base, kind->steps, kind->is_crashed);
+	if (error == 0 && kind->has_lost)
+		error = base_lose(base);
 	if (error == 0)
 		error = base_find(base);
 	base->whole = malloc(kind->medium_size);
@@ -432,7 +467,10 @@ static bool trial_reads(const struct trial *trial, struct engine *engine,
 		totals.n_compared++;
 		if (!is_compared(base, lba))
 			continue;
-		if (error == 0 && content_is(buffer, lba, base->versions[lba]))
+		if (base->versions[lba] == VERSION_LOST && error == -EIO)
+			continue;
+		if (error == 0 && base->versions[lba] != VERSION_LOST &&
+		    content_is(buffer, lba, base->versions[lba]))
 			continue;
 		if (error == 0)
 			return trial_wrong(trial, when, "is wrong", lba);
@@ -558,6 +596,66 @@ static bool trial_repairs(struct trial *trial)
 	return is_good;
 }
 
+/* --- a crash in the middle of a repair --------------------------------------
+ */
+
+/* A medium as it is when only some of what a repair wrote is there. */
+static void cut_apply(struct trial *trial, const struct memory_op *ops,
+		      uint32_t n, uint32_t torn)
+{
+	unsigned char *bytes = trial->base->memory.bytes;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (ops[i].len > 0)
+			memcpy(bytes + ops[i].off, ops[i].data,
+			       i == n - 1 && torn < ops[i].len ? torn :
+								 ops[i].len);
+}
+
+/* Everything is as it was before the repair. */
+static void cut_undo(struct trial *trial, const unsigned char *damaged,
+		     const struct memory_op *ops, uint32_t n)
+{
+	struct memory *memory = &trial->base->memory;
+
+	for (uint32_t i = 0; i < memory->n_ops; i++)
+		memcpy(memory->bytes + memory->ops[i].off,
+		       damaged + memory->ops[i].off, memory->ops[i].len);
+	memory_forget(memory);
+	for (uint32_t i = 0; i < n; i++)
+		memcpy(memory->bytes + ops[i].off, damaged + ops[i].off,
+		       ops[i].len);
+}
+
+/* What was begun is finished by another repair, as well as by the first. */
+static bool trial_cuts(struct trial *trial, unsigned char *damaged)
+{
+	struct memory *memory = &trial->base->memory;
+	struct memory_op *ops;
+	uint32_t n;
+	bool is_good;
+
+	memcpy(damaged, memory->bytes, memory->medium.size);
+	is_good = trial_repairs(trial);
+	ops = memory->ops;
+	n = memory->n_ops;
+	memory->ops = NULL;
+	memory->n_ops = memory->room = 0;
+	cut_undo(trial, damaged, ops, n);
+	for (uint32_t i = 0; is_good && i < 2 * n; i++) {
+		memory->is_recording = false;
+		cut_apply(trial, ops, i / 2 + 1, i & 1 ? UINT32_MAX : 512);
+		is_good = trial_repairs(trial);
+		cut_undo(trial, damaged, ops, n);
+		totals.n_cut++;
+	}
+	memcpy(memory->bytes, damaged, memory->medium.size);
+	for (uint32_t i = 0; i < n; i++)
+		free(ops[i].data);
+	free(ops);
+	return is_good;
+}
+
 /* --- tests ------------------------------------------------------------------
  */
 
@@ -589,6 +687,59 @@ static void test_random(uint64_t n, uint64_t seed)
 		seed++;
 		base_free(&base);
 	}
+}
+
+static void test_cuts(uint64_t seed, const struct kind *kind, uint64_t n)
+{
+	struct base base;
+	bool is_good = base_make(&base, kind, seed);
+	unsigned char *damaged = malloc(kind->medium_size);
+	uint64_t n_cut = totals.n_cut;
+
+	for (uint64_t i = 0; is_good && i < n; i++) {
+		struct trial trial = { .base = &base,
+				       .seed = i,
+				       .random = seed * 7919 + i };
+
+		trial_damage(&trial);
+		is_good = trial_cuts(&trial, damaged);
+		trial_undo(&trial);
+	}
+	ok(is_good, "%s: repairs cut off in the middle, %llu times", base.name,
+	   (unsigned long long)(totals.n_cut - n_cut));
+	free(damaged);
+	base_free(&base);
+}
+
+/* Each write of a repair fails: that is told, and nothing gets worse. */
+static void test_failures(uint64_t seed)
+{
+	struct base base;
+	bool is_good = base_make(&base, &kinds[0], seed), has_failed = true;
+	struct memory *memory = &base.memory;
+	struct trial trial = { .base = &base };
+	int n;
+
+	for (n = 0; is_good && has_failed; n++) {
+		struct repair repair;
+
+		memset(memory->bytes, 0, BLOCK_SIZE);
+		damage_note(&trial, 0, BLOCK_SIZE);
+		is_good = trial_find_out(&trial, &repair) == 0;
+		if (!is_good)
+			break;
+		memory->is_recording = true;
+		memory->fail_after = n;
+		has_failed = repair_commit(&repair) != 0;
+		memory->fail_after = -1;
+		repair_free(&repair);
+		is_good = trial_repairs(&trial);
+		trial_undo(&trial);
+		trial.n_damages = 0;
+	}
+	ok(is_good && n > 5, "each of %d writes and syncs of a repair fails",
+	   n - 1);
+	base_free(&base);
 }
 
 /* Each bit of each superblock. */
@@ -739,6 +890,9 @@ int main(int argc, char **argv)
 	test_supers(seed);
 	for (size_t i = 0; i < N_KINDS; i++)
 		test_blocks(seed, &kinds[i]);
+	for (size_t i = 0; i < N_KINDS; i++)
+		test_cuts(seed, &kinds[i], n / 150);
+	test_failures(seed);
 	test_random(n, seed);
 	printf("# %llu refused, %llu blocks errors before repair; then %llu "
 	       "lost, %llu of them with a whole record (%llu unproven), %llu "

@@ -281,6 +281,8 @@ static void survey_root(struct repair *repair)
 		repair->is_root_lost = false;
 		return;
 	}
+	/* more than there can be: nobody knows how many there were */
+	super->n_mapped = INT64_MAX;
 	super->generation = UINT64_MAX;
 	super->root = survey_newest(tree, top->first);
 	super->generation = repair->generation;
