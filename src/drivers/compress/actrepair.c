@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "actions.h"
 #include "check.h"
@@ -60,28 +61,21 @@ static const struct opt repair_opts[] = {
 /* --- progress ---------------------------------------------------------------
  */
 
-static volatile sig_atomic_t was_interrupted;
-
-static void repairing_interrupt(int signal)
-{
-	(void)signal;
-	was_interrupted = 1;
-}
-
 static void repairing_tell(void *progress, uint64_t done)
 {
 	progress_set(progress, done);
-	/* nothing is written at this time */
-	if (was_interrupted) {
-		progress_end(progress);
-		msg_error("cancelled, nothing was changed");
-		_Exit(REPAIR_CANCELLED);
-	}
+}
+
+/* Nothing is written yet: it can end anywhere, at the question too. */
+static void repairing_cancel(int signal)
+{
+	(void)signal;
+	_exit(REPAIR_CANCELLED);
 }
 
 static void repairing_catch(void)
 {
-	struct sigaction action = { .sa_handler = repairing_interrupt };
+	struct sigaction action = { .sa_handler = repairing_cancel };
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
