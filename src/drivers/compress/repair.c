@@ -22,6 +22,7 @@ static void repair_forget(struct repair *repair)
 	free(repair->uses);
 	free(repair->residual);
 	free(repair->open);
+	free(repair->is_complete);
 	free(repair->is_known);
 	ranges_free(&repair->lost);
 	ranges_free(&repair->stale);

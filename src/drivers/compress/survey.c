@@ -413,7 +413,7 @@ static void survey_table_page(struct repair *repair, uint64_t index,
 }
 
 static int survey_lose(struct repair *repair, uint64_t index,
-		       const struct page *raw)
+		       const struct page *raw, bool is_sure)
 {
 	struct leaf_lost *leaf = calloc(1, sizeof(*leaf));
 
@@ -421,6 +421,7 @@ static int survey_lose(struct repair *repair, uint64_t index,
 		return -ENOMEM;
 	leaf->index = index;
 	leaf->has_hints = raw != NULL;
+	leaf->is_sure = is_sure;
 	if (raw != NULL)
 		memcpy(leaf->hints, raw->entries, sizeof(leaf->hints));
 	repair->leaves[repair->n_leaves++] = leaf;
@@ -482,7 +483,10 @@ static int survey_leaf_page(struct repair *repair, uint64_t index,
 		repair->n_pages_lost++;
 		repair->n_leaves_lost++;
 	}
-	return survey_lose(repair, index, has_raw ? &page : NULL);
+	/* what is whole, but not the one referred to, is another version */
+	return survey_lose(repair, index, has_raw ? &page : NULL,
+			   has_raw && trust == TRUST_SURE &&
+				   !survey_is_whole(tree, &page, number));
 }
 
 /* How many there may be: room for the list. */
