@@ -360,14 +360,11 @@ static int repairing_decide(const struct repairing *repairing,
 {
 	int status;
 
-	if (!repair_is_needed(repair) && repair->is_stale)
-		status = REPAIR_LEFT;
-	else if (!repair_is_needed(repair))
-		status = check_is_clean(check) ? REPAIR_CLEAN : REPAIR_LEFT;
-	else if (repairing->is_dry)
-		status = REPAIR_LEFT;
-	else
+	if (repair_is_needed(repair) && !repairing->is_dry)
 		status = repairing_write(repairing, repair, path);
+	else
+		status = repairing_is_clean(repair, check) ? REPAIR_CLEAN :
+							     REPAIR_LEFT;
 	if (status == REPAIR_LEFT && repair->is_stale)
 		msg_hint("it can be read only, until --accept-stale takes it "
 			 "as it is");

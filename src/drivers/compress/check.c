@@ -157,8 +157,8 @@ static int check_overlaps(struct engine *engine, struct check *check)
 
 	if (per_pass > super->n_segments)
 		per_pass = super->n_segments;
-	places.begins = malloc(per_pass * per_segment / 8);
-	places.goes_on = malloc(per_pass * per_segment / 8);
+	places.begins = malloc(per_pass * per_segment / 8 + 1);
+	places.goes_on = malloc(per_pass * per_segment / 8 + 1);
 	if (places.begins == NULL || places.goes_on == NULL) {
 		free(places.begins);
 		free(places.goes_on);

@@ -225,7 +225,7 @@ static uint8_t *survey_tree(struct repair *repair)
 {
 	struct tree *tree = &repair->engine.map.tree;
 	unsigned int level = tree->n_levels - 1;
-	uint8_t *trusts = malloc(1);
+	uint8_t *trusts = calloc(tree->levels[level].n, 1);
 
 	tree->levels[level].refs[0] = repair->engine.super.root;
 	if (trusts != NULL)
