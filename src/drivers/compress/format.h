@@ -410,11 +410,7 @@ void batch_seal(struct batch_head *head, const struct super *super);
 bool batch_is_valid(const struct batch_head *head, const struct super *super,
 		    uint32_t room);
 
-/**
- * batch_is_listed - are its head and the headers of all its records whole?
- *
- * As batch_is_valid(), but payloads may be damaged.
- */
+/** batch_is_listed - as batch_is_valid(), but payloads may be damaged. */
 bool batch_is_listed(const struct batch_head *head, const struct super *super,
 		     uint32_t room);
 

@@ -84,6 +84,7 @@ struct leaf_lost {
  * @lost: blocks that are lost
  * @stale: blocks that may be older versions, where one can tell
  * @leaves: pages that are to be rebuilt, by index
+ * @n_leaves: how many
  * @uses: of each segment, what pages that are good refer to
  * @residual: of each segment, live blocks that they do not tell of
  * @open: of each segment, blocks that could be in it
