@@ -350,44 +350,28 @@ static bool rebuild_is_blank(const struct leaf_lost *leaf, uint32_t i)
 	return true;
 }
 
-/* What is missing after all. */
-struct rest {
-	bool has_data;	/* somewhere in these pages */
-	bool has_other; /* which is not what is given up as lost */
-};
-
-static struct rest rebuild_rest(const struct repair *repair)
+/*
+ * Are there blocks, somewhere in these pages, that have data or are lost, and
+ * are not found? Those that are given up need not be them.
+ */
+static bool rebuild_lacks(const struct repair *repair)
 {
-	const struct map *map = &repair->engine.map;
-	uint64_t n_bad = map->n_bad;
-	int64_t n_lost = 0;
-	bool has_data = false;
+	uint64_t n_bad = repair->engine.map.n_bad;
 
-	for (size_t i = 0; i < repair->n_leaves; i++) {
-		const struct leaf_lost *leaf = repair->leaves[i];
-
-		for (uint32_t j = 0; j < PAGE_ENTRIES; j++) {
-			n_lost += leaf->choice[j] >= CHOICE_UNPROVEN;
-			n_bad += leaf->choice[j] == CHOICE_HINT &&
-				 leaf->hints[j] == ENTRY_BAD;
-		}
-	}
+	for (size_t i = 0; i < repair->n_leaves; i++)
+		for (uint32_t j = 0; j < PAGE_ENTRIES; j++)
+			n_bad += repair->leaves[i]->choice[j] == CHOICE_HINT &&
+				 repair->leaves[i]->hints[j] == ENTRY_BAD;
 	for (uint32_t i = 0; i < repair->engine.super.n_segments; i++)
 		if (repair->is_known[i] && repair->residual[i] != 0)
-			has_data = true;
-	return (struct rest){
-		.has_data = has_data || repair->n_unexplained != 0 ||
-			    n_bad<repair->engine.super.n_bad,
-				  .has_other = repair->n_unexplained>
-				    n_lost ||
-			    n_bad < repair->engine.super.n_bad,
-	};
+			return true;
+	return repair->n_unexplained != 0 || n_bad < repair->engine.super.n_bad;
 }
 
 /* The entry of a block; %ENTRY_BAD: its data is lost. */
 static uint64_t rebuild_entry(const struct repair *repair,
 			      const struct leaf_lost *leaf, uint32_t i,
-			      const struct rest *rest)
+			      bool lacks)
 {
 	uint64_t found = leaf->found[i].entry, hint = 0;
 
@@ -398,7 +382,7 @@ static uint64_t rebuild_entry(const struct repair *repair,
 		return found;
 	case CHOICE_HINT:
 	case CHOICE_NOTHING:
-		if (hint == 0 && rest->has_other &&
+		if (hint == 0 && lacks &&
 		    (!leaf->is_sure || rebuild_is_blank(leaf, i)))
 			return ENTRY_BAD;
 		return hint;
@@ -408,7 +392,7 @@ static uint64_t rebuild_entry(const struct repair *repair,
 		return ENTRY_BAD;
 	default:
 		/* where all is accounted for, it was nothing */
-		return rest->has_data ? ENTRY_BAD : 0;
+		return lacks ? ENTRY_BAD : 0;
 	}
 }
 
@@ -428,7 +412,7 @@ static int rebuild_put(struct repair *repair, uint64_t lba, uint64_t entry,
 }
 
 static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
-			const struct rest *rest)
+			bool lacks)
 {
 	uint64_t n_blocks = repair->engine.super.size / BLOCK_SIZE;
 	uint64_t first = leaf->index * PAGE_ENTRIES;
@@ -436,7 +420,7 @@ static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
 
 	for (uint32_t i = 0;
 	     error == 0 && i < PAGE_ENTRIES && first + i < n_blocks; i++) {
-		uint64_t entry = rebuild_entry(repair, leaf, i, rest);
+		uint64_t entry = rebuild_entry(repair, leaf, i, lacks);
 
 		if (entry != 0)
 			error = rebuild_put(repair, first + i, entry,
@@ -461,7 +445,7 @@ static void rebuild_close(struct repair *repair)
 int rebuild_map(struct repair *repair)
 {
 	const struct super *super = &repair->engine.super;
-	struct rest rest;
+	bool lacks;
 	int error = 0;
 
 	if (repair->n_leaves == 0)
@@ -479,9 +463,9 @@ int rebuild_map(struct repair *repair)
 						     super->segment_size);
 	}
 	rebuild_choose(repair);
-	rest = rebuild_rest(repair);
+	lacks = rebuild_lacks(repair);
 	for (size_t i = 0; error == 0 && i < repair->n_leaves; i++)
-		error = rebuild_page(repair, repair->leaves[i], &rest);
+		error = rebuild_page(repair, repair->leaves[i], lacks);
 	rebuild_close(repair);
 	return error;
 }

@@ -395,6 +395,10 @@ static void survey_table_page(struct repair *repair, uint64_t index,
 		       tree_read(tree, 0, index, tree->levels[0].refs[index],
 				 &page) == 0;
 
+	/* an older version would prove what was right then */
+	if (is_good && trust != TRUST_SURE &&
+	    page.generation != tree->super->generation)
+		is_good = false;
 	if (!is_good)
 		repair->n_pages_lost++;
 	for (uint32_t i = 0; i < n && i < PAGE_SEGMENTS; i++) {
