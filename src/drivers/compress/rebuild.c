@@ -350,6 +350,13 @@ static bool rebuild_is_blank(const struct leaf_lost *leaf, uint32_t i)
 	return true;
 }
 
+/* Is it not even sure that the page said that there is no data? */
+static bool rebuild_is_doubtful(const struct leaf_lost *leaf, uint32_t i)
+{
+	return !leaf->is_sure ||
+	       (leaf->hints[i] == 0 && rebuild_is_blank(leaf, i));
+}
+
 /*
  * Are there blocks, somewhere in these pages, that have data or are lost, and
  * are not found? Those that are given up need not be them.
@@ -382,10 +389,7 @@ static uint64_t rebuild_entry(const struct repair *repair,
 		return found;
 	case CHOICE_HINT:
 	case CHOICE_NOTHING:
-		if (hint == 0 && lacks &&
-		    (!leaf->is_sure || rebuild_is_blank(leaf, i)))
-			return ENTRY_BAD;
-		return hint;
+		return lacks && rebuild_is_doubtful(leaf, i) ? ENTRY_BAD : hint;
 	case CHOICE_UNPROVEN:
 		if (repair->options.accept_stale)
 			return is_data(found) ? found : hint;

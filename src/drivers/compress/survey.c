@@ -167,6 +167,17 @@ static bool survey_is_meant(const struct tree *tree, struct page_ref ref,
 	return false;
 }
 
+/* Is what is left of that page, damaged too, the version referred to? */
+static bool survey_is_left(const struct tree *tree, struct page_ref ref,
+			   uint64_t number)
+{
+	struct page page;
+
+	return (ref.flags & ~PAGE_SLOT) == PAGE_PRESENT &&
+	       survey_page(tree, number, ref.flags & PAGE_SLOT, &page) &&
+	       page.crc == ref.crc;
+}
+
 /* What a damaged page, of which @raw is left, or NULL, seems to refer to. */
 static enum trust survey_child(const struct tree *tree, unsigned int level,
 			       uint64_t index, const struct page *raw,
@@ -180,6 +191,10 @@ static enum trust survey_child(const struct tree *tree, unsigned int level,
 		       sizeof(said));
 	if (raw != NULL && survey_is_meant(tree, said, number, ref))
 		return TRUST_SURE;
+	if (raw != NULL && survey_is_left(tree, said, number)) {
+		*ref = said;
+		return TRUST_SURE;
+	}
 	*ref = survey_newest(tree, number);
 	if (raw != NULL && said.crc == 0 && said.flags == 0) {
 		*ref = said;
