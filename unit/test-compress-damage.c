@@ -9,6 +9,10 @@
  *
  * COMPRESS_FLIPS=N how many media are damaged, COMPRESS_SEED=N where to begin:
  * a failure names its seed.
+ *
+ * For tests of the commands, which need volumes with something on them:
+ * "image KIND FILE" makes one and prints where its structures are, "read KIND
+ * FILE" tells how many blocks of it are right, errors and wrong.
  */
 #include "content.h"
 #include "drivers/compress/check.h"
@@ -48,6 +52,7 @@ struct trial {
 	uint64_t random;
 	struct damage damages[MAX_DAMAGES];
 	unsigned int n_damages;
+	bool has_lost; /* a repair of it gave up blocks, and said so */
 };
 
 static struct totals {
@@ -213,43 +218,76 @@ struct kind {
 	uint64_t steps;
 	bool is_crashed;
 	enum content_kind content;
+	bool has_lost; /* blocks were lost in an earlier repair */
 };
 
 static const struct kind kinds[] = {
-	{ "clean",
-	  { .level = 1, .nonce = 31 },
-	  3 << 20,
-	  300,
-	  200,
-	  false,
-	  CONTENT_MIXED },
-	{ "crashed",
-	  { .level = 1, .nonce = 32 },
-	  3 << 20,
-	  300,
-	  200,
-	  true,
-	  CONTENT_MIXED },
-	{ "raw",
-	  { .level = 1, .nonce = 33, .record_blocks = 1 },
-	  3 << 20,
-	  200,
-	  300,
-	  true,
-	  CONTENT_RAW },
-	{ "wide",
-	  { .level = 1,
-	    .nonce = 34,
-	    .size = 300000ULL << 12,
-	    .may_overcommit = true },
-	  9 << 20,
-	  5000,
-	  250,
-	  true,
-	  CONTENT_WELL },
+	{ .name = "clean",
+	  .format = { .level = 1, .nonce = 31 },
+	  .medium_size = 3 << 20,
+	  .n_used = 300,
+	  .steps = 200,
+	  .content = CONTENT_MIXED },
+	{ .name = "crashed",
+	  .format = { .level = 1, .nonce = 32 },
+	  .medium_size = 3 << 20,
+	  .n_used = 300,
+	  .steps = 200,
+	  .is_crashed = true,
+	  .content = CONTENT_MIXED },
+	{ .name = "raw",
+	  .format = { .level = 1, .nonce = 33, .record_blocks = 1 },
+	  .medium_size = 3 << 20,
+	  .n_used = 200,
+	  .steps = 300,
+	  .is_crashed = true,
+	  .content = CONTENT_RAW },
+	{ .name = "wide",
+	  .format = { .level = 1,
+		      .nonce = 34,
+		      .size = 300000ULL << 12,
+		      .may_overcommit = true },
+	  .medium_size = 9 << 20,
+	  .n_used = 5000,
+	  .steps = 250,
+	  .is_crashed = true,
+	  .content = CONTENT_WELL },
+	{ .name = "lost",
+	  .format = { .level = 1, .nonce = 35 },
+	  .medium_size = 3 << 20,
+	  .n_used = 200,
+	  .steps = 150,
+	  .content = CONTENT_RAW,
+	  .has_lost = true },
 };
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* Of a block that is lost no version is right. */
+#define VERSION_LOST UINT64_MAX
+
+/* Lose some blocks, in a volume that is clean otherwise. */
+static int base_lose(struct base *base)
+{
+	struct repair_options how = { 0 };
+	struct ranges ranges = { 0 };
+	struct repair repair;
+	int error = repair_prepare(&repair, &base->memory.medium, &how);
+
+	if (error != 0)
+		return error;
+	for (uint64_t lba = 0; error == 0 && lba < base->n_used; lba += 7) {
+		base->versions[lba] = VERSION_LOST;
+		error = ranges_add(&ranges, lba, 1);
+	}
+	if (error == 0)
+		error = repair_lose(&repair, &ranges);
+	if (error == 0)
+		error = repair_commit(&repair);
+	ranges_free(&ranges);
+	repair_free(&repair);
+	return error;
+}
 
 static bool base_make(struct base *base, const struct kind *kind, uint64_t seed)
 {
@@ -269,6 +307,8 @@ static bool base_make(struct base *base, const struct kind *kind, uint64_t seed)
 	base->entries = calloc(base->n_blocks, sizeof(*base->entries));
 	if (error == 0)
 		error = base_fill(base, kind->steps, kind->is_crashed);
+	if (error == 0 && kind->has_lost)
+		error = base_lose(base);
 	if (error == 0)
 		error = base_find(base);
 	base->whole = malloc(kind->medium_size);
@@ -428,7 +468,10 @@ static bool trial_reads(const struct trial *trial, struct engine *engine,
 		totals.n_compared++;
 		if (!is_compared(base, lba))
 			continue;
-		if (error == 0 && content_is(buffer, lba, base->versions[lba]))
+		if (base->versions[lba] == VERSION_LOST && error == -EIO)
+			continue;
+		if (error == 0 && base->versions[lba] != VERSION_LOST &&
+		    content_is(buffer, lba, base->versions[lba]))
 			continue;
 		if (error == 0)
 			return trial_wrong(trial, when, "is wrong", lba);
@@ -444,7 +487,7 @@ static bool trial_reads(const struct trial *trial, struct engine *engine,
 		totals.n_intact_lost++;
 		if (getenv("COMPRESS_VERBOSE") != NULL)
 			trial_wrong(trial, when, "is lost, but whole", lba);
-		if (repair->lost.n_blocks == 0)
+		if (!trial->has_lost)
 			return trial_wrong(trial, when, "is lost", lba);
 	}
 	return true;
@@ -547,10 +590,72 @@ static bool trial_repairs(struct trial *trial)
 				   (uint64_t)-error);
 	totals.n_rebuilt += repair.n_leaves > 0;
 	totals.n_unproven += repair.n_unproven;
+	if (repair.lost.n_blocks > 0)
+		trial->has_lost = true;
 	memory->is_recording = true;
 	error = repair_is_needed(&repair) ? repair_commit(&repair) : 0;
 	is_good = error == 0 && trial_repaired(trial, &repair);
 	repair_free(&repair);
+	return is_good;
+}
+
+/* --- a crash in the middle of a repair --------------------------------------
+ */
+
+/* A medium as it is when only some of what a repair wrote is there. */
+static void cut_apply(struct trial *trial, const struct memory_op *ops,
+		      uint32_t n, uint32_t torn)
+{
+	unsigned char *bytes = trial->base->memory.bytes;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (ops[i].len > 0)
+			memcpy(bytes + ops[i].off, ops[i].data,
+			       i == n - 1 && torn < ops[i].len ? torn :
+								 ops[i].len);
+}
+
+/* Everything is as it was before the repair. */
+static void cut_undo(struct trial *trial, const unsigned char *damaged,
+		     const struct memory_op *ops, uint32_t n)
+{
+	struct memory *memory = &trial->base->memory;
+
+	for (uint32_t i = 0; i < memory->n_ops; i++)
+		memcpy(memory->bytes + memory->ops[i].off,
+		       damaged + memory->ops[i].off, memory->ops[i].len);
+	memory_forget(memory);
+	for (uint32_t i = 0; i < n; i++)
+		memcpy(memory->bytes + ops[i].off, damaged + ops[i].off,
+		       ops[i].len);
+}
+
+/* What was begun is finished by another repair, as well as by the first. */
+static bool trial_cuts(struct trial *trial, unsigned char *damaged)
+{
+	struct memory *memory = &trial->base->memory;
+	struct memory_op *ops;
+	uint32_t n;
+	bool is_good;
+
+	memcpy(damaged, memory->bytes, memory->medium.size);
+	is_good = trial_repairs(trial);
+	ops = memory->ops;
+	n = memory->n_ops;
+	memory->ops = NULL;
+	memory->n_ops = memory->room = 0;
+	cut_undo(trial, damaged, ops, n);
+	for (uint32_t i = 0; is_good && i < 2 * n; i++) {
+		memory->is_recording = false;
+		cut_apply(trial, ops, i / 2 + 1, i & 1 ? UINT32_MAX : 512);
+		is_good = trial_repairs(trial);
+		cut_undo(trial, damaged, ops, n);
+		totals.n_cut++;
+	}
+	memcpy(memory->bytes, damaged, memory->medium.size);
+	for (uint32_t i = 0; i < n; i++)
+		free(ops[i].data);
+	free(ops);
 	return is_good;
 }
 
@@ -585,6 +690,59 @@ static void test_random(uint64_t n, uint64_t seed)
 		seed++;
 		base_free(&base);
 	}
+}
+
+static void test_cuts(uint64_t seed, const struct kind *kind, uint64_t n)
+{
+	struct base base;
+	bool is_good = base_make(&base, kind, seed);
+	unsigned char *damaged = malloc(kind->medium_size);
+	uint64_t n_cut = totals.n_cut;
+
+	for (uint64_t i = 0; is_good && i < n; i++) {
+		struct trial trial = { .base = &base,
+				       .seed = i,
+				       .random = seed * 7919 + i };
+
+		trial_damage(&trial);
+		is_good = trial_cuts(&trial, damaged);
+		trial_undo(&trial);
+	}
+	ok(is_good, "%s: repairs cut off in the middle, %llu times", base.name,
+	   (unsigned long long)(totals.n_cut - n_cut));
+	free(damaged);
+	base_free(&base);
+}
+
+/* Each write of a repair fails: that is told, and nothing gets worse. */
+static void test_failures(uint64_t seed)
+{
+	struct base base;
+	bool is_good = base_make(&base, &kinds[0], seed), has_failed = true;
+	struct memory *memory = &base.memory;
+	struct trial trial = { .base = &base };
+	int n;
+
+	for (n = 0; is_good && has_failed; n++) {
+		struct repair repair;
+
+		memset(memory->bytes, 0, BLOCK_SIZE);
+		damage_note(&trial, 0, BLOCK_SIZE);
+		is_good = trial_find_out(&trial, &repair) == 0;
+		if (!is_good)
+			break;
+		memory->is_recording = true;
+		memory->fail_after = n;
+		has_failed = repair_commit(&repair) != 0;
+		memory->fail_after = -1;
+		repair_free(&repair);
+		is_good = trial_repairs(&trial);
+		trial_undo(&trial);
+		trial.n_damages = 0;
+	}
+	ok(is_good && n > 5, "each of %d writes and syncs of a repair fails",
+	   n - 1);
+	base_free(&base);
 }
 
 /* Each bit of each superblock. */
@@ -639,15 +797,105 @@ static void test_blocks(uint64_t seed, const struct kind *kind)
 	base_free(&base);
 }
 
-int main(void)
+static const struct kind *kind_find(const char *name)
+{
+	for (size_t i = 0; i < N_KINDS; i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
+static int image_make(struct base *base, const char *path)
+{
+	const struct super *super = &base->super;
+	uint64_t leaf = n_segment_pages(super);
+	struct engine engine;
+	struct page_ref ref;
+	FILE *file = fopen(path, "wb");
+	int status = 1;
+
+	if (file == NULL ||
+	    engine_open(&engine, &base->memory.medium, &options_read) != 0)
+		return status;
+	ref = engine.map.tree.levels[0].refs[leaf];
+	printf("end=%llu root=%llu leaf=%llu other_leaf=%llu record=%llu "
+	       "log=%llu\n",
+	       (unsigned long long)(super->medium_size - BLOCK_SIZE),
+	       (unsigned long long)(super->map_off[super->root.flags & 1] +
+				    (map_pages(super->size, super->n_segments) -
+				     1) * BLOCK_SIZE),
+	       (unsigned long long)(super->map_off[ref.flags & 1] +
+				    leaf * BLOCK_SIZE),
+	       (unsigned long long)(super->map_off[!(ref.flags & 1)] +
+				    leaf * BLOCK_SIZE),
+	       (unsigned long long)entry_off(base->entries[base->n_used]),
+	       (unsigned long long)(segment_off(super,
+						super->position.segment) +
+				    super->position.off));
+	if (fwrite(base->whole, super->medium_size, 1, file) == 1)
+		status = 0;
+	fclose(file);
+	engine_close(&engine);
+	return status;
+}
+
+static int image_read(struct base *base, const char *path)
+{
+	uint64_t n_right = 0, n_errors = 0, n_wrong = 0;
+	FILE *file = fopen(path, "rb");
+	struct engine engine;
+
+	if (file == NULL ||
+	    fread(base->memory.bytes, base->memory.medium.size, 1, file) != 1)
+		return 1;
+	fclose(file);
+	if (engine_open(&engine, &base->memory.medium, &options_read) != 0) {
+		printf("refused: %s\n", engine.reason);
+		return 0;
+	}
+	for (uint64_t lba = 0; lba < base->n_blocks; lba++)
+		if (engine_read(&engine, 0, buffer, CONTENT_BYTES,
+				lba * CONTENT_BYTES) != 0)
+			n_errors++;
+		else if (content_is(buffer, lba, base->versions[lba]))
+			n_right++;
+		else
+			n_wrong++;
+	engine_close(&engine);
+	printf("%llu right, %llu errors, %llu wrong\n",
+	       (unsigned long long)n_right, (unsigned long long)n_errors,
+	       (unsigned long long)n_wrong);
+	return 0;
+}
+
+static int image(char **argv)
+{
+	const struct kind *kind = kind_find(argv[2]);
+	struct base base;
+	int status;
+
+	if (kind == NULL || !base_make(&base, kind, 1))
+		return 2;
+	status = strcmp(argv[1], "image") == 0 ? image_make(&base, argv[3]) :
+						 image_read(&base, argv[3]);
+	base_free(&base);
+	return status;
+}
+
+int main(int argc, char **argv)
 {
 	uint64_t seed = number("COMPRESS_SEED", 1);
 	uint64_t n = number("COMPRESS_FLIPS", 1200);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 4)
+		return image(argv);
 	test_supers(seed);
 	for (size_t i = 0; i < N_KINDS; i++)
 		test_blocks(seed, &kinds[i]);
+	for (size_t i = 0; i < N_KINDS; i++)
+		test_cuts(seed, &kinds[i], n / 150);
+	test_failures(seed);
 	test_random(n, seed);
 	printf("# %llu refused, %llu blocks errors before repair; then %llu "
 	       "lost, %llu of them with a whole record (%llu unproven), %llu "

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "actions.h"
 #include "check.h"
@@ -28,7 +29,6 @@ enum {
 	REPAIR_DONE = 1,
 	REPAIR_LEFT = 4,
 	REPAIR_FAILED = 8,
-	REPAIR_USAGE = 16,
 	REPAIR_CANCELLED = 32,
 };
 
@@ -61,28 +61,21 @@ static const struct opt repair_opts[] = {
 /* --- progress ---------------------------------------------------------------
  */
 
-static volatile sig_atomic_t was_interrupted;
-
-static void repairing_interrupt(int signal)
-{
-	(void)signal;
-	was_interrupted = 1;
-}
-
 static void repairing_tell(void *progress, uint64_t done)
 {
 	progress_set(progress, done);
-	/* nothing is written at this time */
-	if (was_interrupted) {
-		progress_end(progress);
-		msg_error("cancelled, nothing was changed");
-		_Exit(REPAIR_CANCELLED);
-	}
+}
+
+/* Nothing is written yet: it can end anywhere, at the question too. */
+static void repairing_cancel(int signal)
+{
+	(void)signal;
+	_exit(REPAIR_CANCELLED);
 }
 
 static void repairing_catch(void)
 {
-	struct sigaction action = { .sa_handler = repairing_interrupt };
+	struct sigaction action = { .sa_handler = repairing_cancel };
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
@@ -367,14 +360,11 @@ static int repairing_decide(const struct repairing *repairing,
 {
 	int status;
 
-	if (!repair_is_needed(repair) && repair->is_stale)
-		status = REPAIR_LEFT;
-	else if (!repair_is_needed(repair))
-		status = check_is_clean(check) ? REPAIR_CLEAN : REPAIR_LEFT;
-	else if (repairing->is_dry)
-		status = REPAIR_LEFT;
-	else
+	if (repair_is_needed(repair) && !repairing->is_dry)
 		status = repairing_write(repairing, repair, path);
+	else
+		status = repairing_is_clean(repair, check) ? REPAIR_CLEAN :
+							     REPAIR_LEFT;
 	if (status == REPAIR_LEFT && repair->is_stale)
 		msg_hint("it can be read only, until --accept-stale takes it "
 			 "as it is");

@@ -108,12 +108,9 @@ struct places {
 	unsigned char *goes_on;
 };
 
-static bool place_set(unsigned char *bits, uint64_t i)
+static void place_set(unsigned char *bits, uint64_t i)
 {
-	bool was_set = bits[i / 8] >> (i % 8) & 1;
-
 	bits[i / 8] |= (unsigned char)(1U << (i % 8));
-	return was_set;
 }
 
 static void check_place(struct places *places, uint64_t entry)
@@ -125,9 +122,7 @@ static void check_place(struct places *places, uint64_t entry)
 	    unit - places->first >= places->n)
 		return;
 	unit -= places->first;
-	/* of another of its blocks: all is known */
-	if (place_set(places->begins, unit))
-		return;
+	place_set(places->begins, unit);
 	for (uint32_t i = 1; i < len; i++)
 		place_set(places->goes_on, unit + i);
 }
@@ -164,8 +159,8 @@ static int check_overlaps(struct engine *engine, struct check *check)
 
 	if (per_pass > super->n_segments)
 		per_pass = super->n_segments;
-	places.begins = malloc(per_pass * per_segment / 8);
-	places.goes_on = malloc(per_pass * per_segment / 8);
+	places.begins = malloc(per_pass * per_segment / 8 + 1);
+	places.goes_on = malloc(per_pass * per_segment / 8 + 1);
 	if (places.begins == NULL || places.goes_on == NULL) {
 		free(places.begins);
 		free(places.goes_on);

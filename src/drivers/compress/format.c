@@ -209,16 +209,18 @@ void batch_seal(struct batch_head *head, const struct super *super)
 	head->crc = batch_crc(head);
 }
 
-/* All records are in the batch and whole? */
+/* All records are in the batch and whole, perhaps but for their payloads? */
 static bool batch_records_valid(const struct batch_head *head,
-				const struct super *super)
+				const struct super *super, bool has_payloads)
 {
 	const struct record *record = record_first(head);
 	uint32_t left = head->len - (uint32_t)sizeof(*head);
 
 	for (uint32_t i = 0; i < head->n_records; i++) {
 		if (left < sizeof(*record) || !record_is_valid(record, super) ||
-		    record_size(record) > left ||
+		    record_size(record) > left)
+			return false;
+		if (has_payloads &&
 		    record->data_crc != crc_update(0, record + 1, record->len))
 			return false;
 		left -= record_size(record);
@@ -227,14 +229,28 @@ static bool batch_records_valid(const struct batch_head *head,
 	return true;
 }
 
-bool batch_is_valid(const struct batch_head *head, const struct super *super,
-		    uint32_t room)
+static bool batch_check(const struct batch_head *head,
+			const struct super *super, uint32_t room,
+			bool has_payloads)
 {
 	return head->magic == BATCH_MAGIC && head->nonce == super->nonce &&
 	       head->len >= BLOCK_SIZE && head->len % BLOCK_SIZE == 0 &&
 	       head->len <= room && head->len <= BATCH_MAX &&
 	       head->n_records <= BATCH_RECORDS_MAX &&
-	       batch_records_valid(head, super) && head->crc == batch_crc(head);
+	       batch_records_valid(head, super, has_payloads) &&
+	       head->crc == batch_crc(head);
+}
+
+bool batch_is_valid(const struct batch_head *head, const struct super *super,
+		    uint32_t room)
+{
+	return batch_check(head, super, room, true);
+}
+
+bool batch_is_listed(const struct batch_head *head, const struct super *super,
+		     uint32_t room)
+{
+	return batch_check(head, super, room, false);
 }
 
 static uint32_t record_crc(const struct record *record,

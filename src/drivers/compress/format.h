@@ -421,6 +421,10 @@ void batch_seal(struct batch_head *head, const struct super *super);
 bool batch_is_valid(const struct batch_head *head, const struct super *super,
 		    uint32_t room);
 
+/** batch_is_listed - as batch_is_valid(), but payloads may be damaged. */
+bool batch_is_listed(const struct batch_head *head, const struct super *super,
+		     uint32_t room);
+
 /** record_seal - fill in the checksum of the header. */
 void record_seal(struct record *record, const struct super *super);
 

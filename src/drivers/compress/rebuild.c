@@ -6,9 +6,9 @@
  * For each of their blocks the log has a last record, or none. It need not be
  * what the map had: a later one may be damaged, or its segment used again. But
  * of each segment it is known how many blocks of these pages are live in it.
- * What page and log agree on is taken; then what is the only possibility left;
- * then all that is in a segment, if exactly as many are missing there. What
- * remains may be an older version.
+ * What is left of a page and the log agree on is taken; then all that could be
+ * in a segment, if exactly as many are missing there and none of its records
+ * is damaged. What remains may be an older version.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -83,6 +83,59 @@ static void rebuild_note(const struct super *super, struct leaf_lost *leaf,
 		rebuild_mention(&leaf->found[first + i], record, entry);
 }
 
+/* Does the log go on with a segment elsewhere, right behind that batch? */
+static bool rebuild_goes_on(const struct repair *repair,
+			    const struct batch_head *last)
+{
+	const struct super *super = &repair->engine.super;
+	struct medium *medium = repair->engine.medium;
+	struct segment_head head;
+
+	for (uint32_t i = 0; i < super->n_segments; i++)
+		if (medium->read(medium, &head, sizeof(head),
+				 segment_off(super, i)) == 0 &&
+		    segment_head_is_valid(&head, super, i) &&
+		    head.batch == last->batch + 1 && head.prev_crc == last->crc)
+			return true;
+	return false;
+}
+
+/*
+ * Is the header of every record in the segment whole? Batches follow each
+ * other until there is no room for another one, or the log goes on elsewhere.
+ */
+static bool rebuild_is_complete(const struct repair *repair, uint32_t segment)
+{
+	const struct engine *engine = &repair->engine;
+	const struct super *super = &engine->super;
+	const struct segment_head *head = scan_head(engine, segment);
+	const struct batch_head *last = NULL;
+	uint32_t at = BLOCK_SIZE, size = super->segment_size;
+
+	while (head != NULL && size - at >= BLOCK_SIZE) {
+		const struct batch_head *batch =
+			(const void *)(engine->segment_buf + at);
+
+		if (batch->session != head->session ||
+		    batch->batch !=
+			    (last == NULL ? head->batch : last->batch + 1) ||
+		    batch->prev_crc !=
+			    (last == NULL ? head->prev_crc : last->crc) ||
+		    !batch_is_listed(batch, super, size - at))
+			break;
+		last = batch;
+		at += batch->len;
+		/* what follows is replayed */
+		if (last->batch + 1 == super->position.batch &&
+		    last->crc == super->position.prev_crc)
+			return true;
+	}
+	if (last == NULL)
+		return false;
+	return size - at < log_record_room(super) + BLOCK_SIZE ||
+	       rebuild_goes_on(repair, last);
+}
+
 /* Records before the checkpoint; the others are replayed. */
 static void rebuild_scan(struct repair *repair, uint32_t segment)
 {
@@ -92,6 +145,7 @@ static void rebuild_scan(struct repair *repair, uint32_t segment)
 	const struct record *record;
 
 	scan_read(engine, segment);
+	repair->is_complete[segment] = rebuild_is_complete(repair, segment);
 	for (uint32_t at = BLOCK_SIZE;
 	     (record = scan_record(engine, &at)) != NULL;
 	     at += record_size(record)) {
@@ -116,11 +170,6 @@ static bool is_data(uint64_t entry)
 static bool is_no_data(uint64_t entry)
 {
 	return entry == 0 || entry == ENTRY_ZERO || entry == ENTRY_BAD;
-}
-
-static bool has_mention(const struct mention *mention)
-{
-	return mention->sequence != 0;
 }
 
 static uint32_t rebuild_segment(const struct repair *repair, uint64_t entry)
@@ -171,11 +220,12 @@ static void rebuild_agree(struct repair *repair, struct leaf_lost *leaf,
 
 	if (!leaf->has_hints)
 		return;
-	if (has_mention(found) && is_data(hint) && hint == found->entry)
-		rebuild_take(repair, leaf, i, CHOICE_LOG);
-	else if (is_no_data(hint) && !is_data(found->entry))
+	if (is_no_data(hint) && !is_data(found->entry))
 		rebuild_take(repair, leaf, i, CHOICE_HINT);
-	else if (!is_no_data(hint) && !rebuild_has_record(repair, lba, hint))
+	else if (leaf->is_sure && is_data(hint) && hint == found->entry)
+		rebuild_take(repair, leaf, i, CHOICE_LOG);
+	else if (!is_no_data(hint) && hint != found->entry &&
+		 !rebuild_has_record(repair, lba, hint))
 		leaf->hints[i] = HINT_NONE;
 }
 
@@ -184,36 +234,26 @@ static bool is_hint(const struct leaf_lost *leaf, uint32_t i)
 	return leaf->has_hints && leaf->hints[i] != HINT_NONE;
 }
 
-/* Could the block be without data? */
-static bool rebuild_can_be_none(const struct leaf_lost *leaf, uint32_t i)
+/* What the page says, if that is another record than the log's. */
+static uint64_t rebuild_other(const struct leaf_lost *leaf, uint32_t i)
 {
-	if (leaf->has_hints)
-		return is_no_data(leaf->hints[i]);
-	return true;
+	return is_hint(leaf, i) && leaf->hints[i] != leaf->found[i].entry ?
+		       leaf->hints[i] :
+		       0;
 }
 
-/* Take the only possibility. Return: whether there was but one. */
+/* No record can be it: then it has no data, or that is lost. */
 static bool rebuild_decide(struct repair *repair, struct leaf_lost *leaf,
 			   uint32_t i)
 {
-	const struct mention *found = &leaf->found[i];
-	bool can_log =
-		is_data(found->entry) && rebuild_can(repair, found->entry);
-	bool can_hint = is_hint(leaf, i) && is_data(leaf->hints[i]) &&
-			rebuild_can(repair, leaf->hints[i]);
-	bool can_none = rebuild_can_be_none(leaf, i);
+	uint64_t found = leaf->found[i].entry, other = rebuild_other(leaf, i);
 
-	if (leaf->choice[i] != CHOICE_OPEN || can_log + can_hint + can_none > 1)
+	if ((is_data(found) && rebuild_can(repair, found)) ||
+	    (is_data(other) && rebuild_can(repair, other)))
 		return false;
-	/* nothing but the log's word, and nothing that confirms it */
-	if (can_log && !repair->is_known[rebuild_segment(repair, found->entry)])
-		return false;
-	if (can_log)
-		rebuild_take(repair, leaf, i, CHOICE_LOG);
-	else if (can_hint)
-		rebuild_take(repair, leaf, i, CHOICE_HINT);
-	else
-		leaf->choice[i] = can_none ? CHOICE_NOTHING : CHOICE_LOST;
+	leaf->choice[i] = !leaf->has_hints || is_no_data(leaf->hints[i]) ?
+				  CHOICE_NOTHING :
+				  CHOICE_LOST;
 	return true;
 }
 
@@ -241,8 +281,7 @@ static bool rebuild_count(struct repair *repair, struct leaf_lost *leaf,
 			  uint32_t i)
 {
 	rebuild_count_one(repair, leaf->found[i].entry);
-	if (is_hint(leaf, i))
-		rebuild_count_one(repair, leaf->hints[i]);
+	rebuild_count_one(repair, rebuild_other(leaf, i));
 	return true;
 }
 
@@ -251,24 +290,23 @@ static bool rebuild_needs(const struct repair *repair, uint64_t entry)
 {
 	uint32_t segment = rebuild_segment(repair, entry);
 
-	return repair->is_known[segment] &&
+	return repair->is_known[segment] && repair->is_complete[segment] &&
 	       repair->open[segment] == repair->residual[segment];
 }
 
 static bool rebuild_fill(struct repair *repair, struct leaf_lost *leaf,
 			 uint32_t i)
 {
-	uint64_t found = leaf->found[i].entry;
+	uint64_t found = leaf->found[i].entry, other = rebuild_other(leaf, i);
 
 	if (is_data(found) && rebuild_needs(repair, found)) {
 		repair->open[rebuild_segment(repair, found)]--;
 		rebuild_take(repair, leaf, i, CHOICE_LOG);
 		return true;
 	}
-	if (!is_hint(leaf, i) || !is_data(leaf->hints[i]) ||
-	    !rebuild_needs(repair, leaf->hints[i]))
+	if (!is_data(other) || !rebuild_needs(repair, other))
 		return false;
-	repair->open[rebuild_segment(repair, leaf->hints[i])]--;
+	repair->open[rebuild_segment(repair, other)]--;
 	rebuild_take(repair, leaf, i, CHOICE_HINT);
 	return true;
 }
@@ -312,40 +350,35 @@ static bool rebuild_is_blank(const struct leaf_lost *leaf, uint32_t i)
 	return true;
 }
 
-/* What is missing after all. */
-struct rest {
-	bool has_data;	/* somewhere in these pages */
-	bool has_other; /* which is not what is given up as lost */
-};
-
-static struct rest rebuild_rest(const struct repair *repair)
+/* Is it not even sure that the page said that there is no data? */
+static bool rebuild_is_doubtful(const struct leaf_lost *leaf, uint32_t i)
 {
-	const struct map *map = &repair->engine.map;
-	uint64_t n_bad = map->n_bad;
-	int64_t n_lost = 0;
+	return !leaf->is_sure ||
+	       (leaf->hints[i] == 0 && rebuild_is_blank(leaf, i));
+}
 
-	for (size_t i = 0; i < repair->n_leaves; i++) {
-		const struct leaf_lost *leaf = repair->leaves[i];
+/*
+ * Are there blocks, somewhere in these pages, that have data or are lost, and
+ * are not found? Those that are given up need not be them.
+ */
+static bool rebuild_lacks(const struct repair *repair)
+{
+	uint64_t n_bad = repair->engine.map.n_bad;
 
-		for (uint32_t j = 0; j < PAGE_ENTRIES; j++) {
-			n_lost += leaf->choice[j] >= CHOICE_UNPROVEN;
-			n_bad += leaf->choice[j] == CHOICE_HINT &&
-				 leaf->hints[j] == ENTRY_BAD;
-		}
-	}
-	return (struct rest){
-		.has_data = repair->n_unexplained != 0 ||
-			    n_bad<repair->engine.super.n_bad,
-				  .has_other = repair->n_unexplained>
-				    n_lost ||
-			    n_bad < repair->engine.super.n_bad,
-	};
+	for (size_t i = 0; i < repair->n_leaves; i++)
+		for (uint32_t j = 0; j < PAGE_ENTRIES; j++)
+			n_bad += repair->leaves[i]->choice[j] == CHOICE_HINT &&
+				 repair->leaves[i]->hints[j] == ENTRY_BAD;
+	for (uint32_t i = 0; i < repair->engine.super.n_segments; i++)
+		if (repair->is_known[i] && repair->residual[i] != 0)
+			return true;
+	return repair->n_unexplained != 0 || n_bad < repair->engine.super.n_bad;
 }
 
 /* The entry of a block; %ENTRY_BAD: its data is lost. */
 static uint64_t rebuild_entry(const struct repair *repair,
 			      const struct leaf_lost *leaf, uint32_t i,
-			      const struct rest *rest)
+			      bool lacks)
 {
 	uint64_t found = leaf->found[i].entry, hint = 0;
 
@@ -356,17 +389,14 @@ static uint64_t rebuild_entry(const struct repair *repair,
 		return found;
 	case CHOICE_HINT:
 	case CHOICE_NOTHING:
-		if (hint == 0 && rest->has_other &&
-		    (!leaf->has_hints || rebuild_is_blank(leaf, i)))
-			return ENTRY_BAD;
-		return hint;
+		return lacks && rebuild_is_doubtful(leaf, i) ? ENTRY_BAD : hint;
 	case CHOICE_UNPROVEN:
 		if (repair->options.accept_stale)
 			return is_data(found) ? found : hint;
 		return ENTRY_BAD;
 	default:
 		/* where all is accounted for, it was nothing */
-		return rest->has_data ? ENTRY_BAD : 0;
+		return lacks ? ENTRY_BAD : 0;
 	}
 }
 
@@ -386,7 +416,7 @@ static int rebuild_put(struct repair *repair, uint64_t lba, uint64_t entry,
 }
 
 static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
-			const struct rest *rest)
+			bool lacks)
 {
 	uint64_t n_blocks = repair->engine.super.size / BLOCK_SIZE;
 	uint64_t first = leaf->index * PAGE_ENTRIES;
@@ -394,7 +424,7 @@ static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
 
 	for (uint32_t i = 0;
 	     error == 0 && i < PAGE_ENTRIES && first + i < n_blocks; i++) {
-		uint64_t entry = rebuild_entry(repair, leaf, i, rest);
+		uint64_t entry = rebuild_entry(repair, leaf, i, lacks);
 
 		if (entry != 0)
 			error = rebuild_put(repair, first + i, entry,
@@ -419,13 +449,15 @@ static void rebuild_close(struct repair *repair)
 int rebuild_map(struct repair *repair)
 {
 	const struct super *super = &repair->engine.super;
-	struct rest rest;
+	bool lacks;
 	int error = 0;
 
 	if (repair->n_leaves == 0)
 		return 0;
 	repair->open = calloc(super->n_segments, sizeof(*repair->open));
-	if (repair->open == NULL)
+	repair->is_complete =
+		calloc(super->n_segments, sizeof(*repair->is_complete));
+	if (repair->open == NULL || repair->is_complete == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < super->n_segments; i++) {
 		rebuild_scan(repair, i);
@@ -435,9 +467,9 @@ int rebuild_map(struct repair *repair)
 						     super->segment_size);
 	}
 	rebuild_choose(repair);
-	rest = rebuild_rest(repair);
+	lacks = rebuild_lacks(repair);
 	for (size_t i = 0; error == 0 && i < repair->n_leaves; i++)
-		error = rebuild_page(repair, repair->leaves[i], &rest);
+		error = rebuild_page(repair, repair->leaves[i], lacks);
 	rebuild_close(repair);
 	return error;
 }

@@ -22,6 +22,7 @@ static void repair_forget(struct repair *repair)
 	free(repair->uses);
 	free(repair->residual);
 	free(repair->open);
+	free(repair->is_complete);
 	free(repair->is_known);
 	ranges_free(&repair->lost);
 	ranges_free(&repair->stale);
@@ -132,10 +133,30 @@ bool repair_is_needed(const struct repair *repair)
 	       (repair->is_stale && repair->options.accept_stale);
 }
 
+/*
+ * Where no superblock was left, what was found in its place is written first.
+ * If this repair ends in the middle, the next one must begin at the same place,
+ * not with pages that are new: they do not tell what was wrong before.
+ */
+static int repair_begin(struct repair *repair)
+{
+	struct engine *engine = &repair->engine;
+	struct super super = engine->super;
+	int error = engine->medium->sync(engine->medium);
+
+	if (error != 0 || repair->copies[0] != COPY_DAMAGED ||
+	    repair->copies[1] != COPY_DAMAGED)
+		return error;
+	super.flags |= SUPER_NEEDS_CHECK;
+	if (repair->is_stale)
+		super.flags |= SUPER_MAY_BE_STALE;
+	return checkpoint_write_super(engine->medium, &super);
+}
+
 int repair_commit(struct repair *repair)
 {
 	struct engine *engine = &repair->engine;
-	int error = engine->medium->sync(engine->medium);
+	int error = repair_begin(repair);
 
 	if (error != 0)
 		return error;

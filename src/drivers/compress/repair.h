@@ -45,6 +45,7 @@ struct repair_options {
  * struct leaf_lost - a page of the map that is lost
  * @index: among those that tell of blocks
  * @has_hints: something was there
+ * @is_sure: it is what is left of the page that counts, no older version
  * @hints: what it said
  * @found: what the log says of each block
  * @choice: what is taken, enum choice (rebuild.c)
@@ -52,6 +53,7 @@ struct repair_options {
 struct leaf_lost {
 	uint64_t index;
 	bool has_hints;
+	bool is_sure;
 	uint64_t hints[PAGE_ENTRIES];
 	struct mention {
 		uint64_t entry;
@@ -82,9 +84,11 @@ struct leaf_lost {
  * @lost: blocks that are lost
  * @stale: blocks that may be older versions, where one can tell
  * @leaves: pages that are to be rebuilt, by index
+ * @n_leaves: how many
  * @uses: of each segment, what pages that are good refer to
  * @residual: of each segment, live blocks that they do not tell of
  * @open: of each segment, blocks that could be in it
+ * @is_complete: of each segment, whether all records in it are known
  * @is_known: of each segment, whether the map knows its number of these
  * @generation: the highest of all pages, if A and B are lost
  * @n_unexplained: blocks with data that are nowhere; INT64_MAX: who knows
@@ -113,6 +117,7 @@ struct repair {
 	struct segment_use *uses;
 	int64_t *residual;
 	int64_t *open;
+	bool *is_complete;
 	bool *is_known;
 	uint64_t generation;
 	int64_t n_unexplained;

@@ -167,6 +167,17 @@ static bool survey_is_meant(const struct tree *tree, struct page_ref ref,
 	return false;
 }
 
+/* Is what is left of that page, damaged too, the version referred to? */
+static bool survey_is_left(const struct tree *tree, struct page_ref ref,
+			   uint64_t number)
+{
+	struct page page;
+
+	return (ref.flags & ~PAGE_SLOT) == PAGE_PRESENT &&
+	       survey_page(tree, number, ref.flags & PAGE_SLOT, &page) &&
+	       page.crc == ref.crc;
+}
+
 /* What a damaged page, of which @raw is left, or NULL, seems to refer to. */
 static enum trust survey_child(const struct tree *tree, unsigned int level,
 			       uint64_t index, const struct page *raw,
@@ -180,6 +191,10 @@ static enum trust survey_child(const struct tree *tree, unsigned int level,
 		       sizeof(said));
 	if (raw != NULL && survey_is_meant(tree, said, number, ref))
 		return TRUST_SURE;
+	if (raw != NULL && survey_is_left(tree, said, number)) {
+		*ref = said;
+		return TRUST_SURE;
+	}
 	*ref = survey_newest(tree, number);
 	if (raw != NULL && said.crc == 0 && said.flags == 0) {
 		*ref = said;
@@ -225,7 +240,7 @@ static uint8_t *survey_tree(struct repair *repair)
 {
 	struct tree *tree = &repair->engine.map.tree;
 	unsigned int level = tree->n_levels - 1;
-	uint8_t *trusts = malloc(1);
+	uint8_t *trusts = calloc(tree->levels[level].n, 1);
 
 	tree->levels[level].refs[0] = repair->engine.super.root;
 	if (trusts != NULL)
@@ -281,6 +296,8 @@ static void survey_root(struct repair *repair)
 		repair->is_root_lost = false;
 		return;
 	}
+	/* more than there can be: nobody knows how many there were */
+	super->n_mapped = INT64_MAX;
 	super->generation = UINT64_MAX;
 	super->root = survey_newest(tree, top->first);
 	super->generation = repair->generation;
@@ -393,6 +410,10 @@ static void survey_table_page(struct repair *repair, uint64_t index,
 		       tree_read(tree, 0, index, tree->levels[0].refs[index],
 				 &page) == 0;
 
+	/* an older version would prove what was right then */
+	if (is_good && trust != TRUST_SURE &&
+	    page.generation != tree->super->generation)
+		is_good = false;
 	if (!is_good)
 		repair->n_pages_lost++;
 	for (uint32_t i = 0; i < n && i < PAGE_SEGMENTS; i++) {
@@ -411,7 +432,7 @@ static void survey_table_page(struct repair *repair, uint64_t index,
 }
 
 static int survey_lose(struct repair *repair, uint64_t index,
-		       const struct page *raw)
+		       const struct page *raw, bool is_sure)
 {
 	struct leaf_lost *leaf = calloc(1, sizeof(*leaf));
 
@@ -419,6 +440,7 @@ static int survey_lose(struct repair *repair, uint64_t index,
 		return -ENOMEM;
 	leaf->index = index;
 	leaf->has_hints = raw != NULL;
+	leaf->is_sure = is_sure;
 	if (raw != NULL)
 		memcpy(leaf->hints, raw->entries, sizeof(leaf->hints));
 	repair->leaves[repair->n_leaves++] = leaf;
@@ -481,7 +503,10 @@ static int survey_leaf_page(struct repair *repair, uint64_t index,
 		repair->n_pages_lost++;
 		repair->n_leaves_lost++;
 	}
-	return survey_lose(repair, index, has_raw ? &page : NULL);
+	/* what is whole, but not the one referred to, is another version */
+	return survey_lose(repair, index, has_raw ? &page : NULL,
+			   has_raw && trust == TRUST_SURE &&
+				   !survey_is_whole(tree, &page, number));
 }
 
 /* How many there may be: room for the list. */
