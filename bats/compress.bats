@@ -191,6 +191,35 @@ uses_less() { (($(used "$1") < $2)); } # FILE BYTES
 	refused 1 'file: ' file
 }
 
+### a backing without room ####################################################
+
+@test "a full file system: ENOSPC, and nothing acknowledged is lost" {
+	ext4_below $((48 * MiB))
+	truncate -s 256M /mnt/file
+	bdus compress format --level 1 /mnt/file
+	start bdus compress /mnt/file
+	fill_pattern data $((8 * MiB))
+	put data
+	run ! dd if=/dev/urandom of="$dev" bs=1M seek=8 oflag=direct
+	[[ $output == *'No space left on device'* ]]
+	holds data
+	bdus flush "$dev"
+	blkdiscard --offset 8M "$dev"
+	rerun_below
+	put data 16
+	holds data 16
+	holds data
+	kill_driver
+	wait_until 5 no_device
+	start bdus compress /mnt/file
+	holds data 16
+	holds data
+	bdus destroy "$dev"
+	is_sound /mnt/file
+}
+
+rerun_below() { bdus rerun "$id" compress /mnt/file; }
+
 ### the end ###################################################################
 
 @test "SIGTERM ends it as destroy does" {
