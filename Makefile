@@ -149,7 +149,7 @@ build/bats/%: bats/helpers/%.c kmod/kbdus.h Makefile build/deps/stamp
 
 # The block checker: on a device, and below on drivers' callbacks.
 options := src/opt.c src/msg.c src/nearest.c
-checker := $(addprefix bats/checker/,sector.c log.c judge.c workload.c run.c)
+checker := $(addprefix bats/checker/,sector.c oplog.c judge.c workload.c run.c)
 blockcheck := $(checker) $(addprefix bats/checker/,device.c blockcheck.c) $(options)
 helpers += build/bats/blockcheck
 

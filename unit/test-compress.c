@@ -799,7 +799,7 @@ static void test_unwritten(void)
 	struct volume *now, *next;
 	struct pair pair;
 
-	ok(pair_make(&pair, 6 << 20, &format, false) &&
+	ok(pair_make(&pair, 6 << 20, &format, true) &&
 		   pair_use(&pair, 500) == 0,
 	   "unwritten: made");
 	now = pair_now(&pair);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log - what was issued, acknowledged and flushed, in a file mapped shared.
+ * oplog - what was issued, acknowledged and flushed, in a file mapped shared.
  *
  * The file is a page with the head, then one array after the other. What the
  * process has stored is there even if SIGKILL ends it at the next instruction.
@@ -23,12 +23,12 @@
 /* Keeps lengths far from overflow: 2^40 sectors are 512 TiB. */
 #define LOG_MAX_SECTORS (1ULL << 40)
 
-static size_t log_bytes(uint64_t n_sectors)
+static size_t oplog_bytes(uint64_t n_sectors)
 {
 	return LOG_HEAD_BYTES + LOG_ARRAYS * sizeof(uint32_t) * n_sectors;
 }
 
-static int log_map(struct log *log, uint64_t n_sectors)
+static int oplog_map(struct oplog *log, uint64_t n_sectors)
 {
 	uint32_t **const arrays[LOG_ARRAYS] = {
 		&log->issued,	  &log->acked,	    &log->fua,
@@ -37,7 +37,7 @@ static int log_map(struct log *log, uint64_t n_sectors)
 	};
 	char *start;
 
-	log->len = log_bytes(n_sectors);
+	log->len = oplog_bytes(n_sectors);
 	start = mmap(NULL, log->len, PROT_READ | PROT_WRITE, MAP_SHARED,
 		     log->fd, 0);
 	if (start == MAP_FAILED)
@@ -50,7 +50,7 @@ static int log_map(struct log *log, uint64_t n_sectors)
 	return 0;
 }
 
-static int log_open_file(struct log *log, const char *path, int flags)
+static int log_open_file(struct oplog *log, const char *path, int flags)
 {
 	memset(log, 0, sizeof(*log));
 	log->fd = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
@@ -63,7 +63,7 @@ static int log_open_file(struct log *log, const char *path, int flags)
 }
 
 /* Emptied first, so that nothing of an earlier run is left. */
-static int log_make(struct log *log, uint64_t n_sectors, uint64_t seed)
+static int oplog_make(struct oplog *log, uint64_t n_sectors, uint64_t seed)
 {
 	struct log_head head = {
 		.magic = LOG_MAGIC,
@@ -77,28 +77,28 @@ static int log_make(struct log *log, uint64_t n_sectors, uint64_t seed)
 		return -EFBIG;
 	if (getrandom(&head.device, sizeof(head.device), 0) < 0 ||
 	    ftruncate(log->fd, 0) != 0 ||
-	    ftruncate(log->fd, (off_t)log_bytes(n_sectors)) != 0)
+	    ftruncate(log->fd, (off_t)oplog_bytes(n_sectors)) != 0)
 		return -errno;
-	error = log_map(log, n_sectors);
+	error = oplog_map(log, n_sectors);
 	if (error == 0)
 		*log->head = head;
 	return error;
 }
 
-int log_create(struct log *log, const char *path, uint64_t n_sectors,
-	       uint64_t seed)
+int oplog_create(struct oplog *log, const char *path, uint64_t n_sectors,
+		 uint64_t seed)
 {
 	int error = log_open_file(log, path, O_CREAT);
 
 	if (error != 0)
 		return error;
-	error = log_make(log, n_sectors, seed);
+	error = oplog_make(log, n_sectors, seed);
 	if (error != 0)
 		close(log->fd);
 	return error;
 }
 
-static int log_take_up(struct log *log)
+static int log_take_up(struct oplog *log)
 {
 	struct log_head head;
 	struct stat st;
@@ -107,14 +107,14 @@ static int log_take_up(struct log *log)
 	    head.magic != LOG_MAGIC || head.version != LOG_VERSION ||
 	    head.durable > 1 || head.n_sectors > LOG_MAX_SECTORS ||
 	    fstat(log->fd, &st) != 0 ||
-	    (size_t)st.st_size != log_bytes(head.n_sectors))
+	    (size_t)st.st_size != oplog_bytes(head.n_sectors))
 		return -EINVAL;
 	if (!head.is_begun)
 		return -ENODATA;
-	return log_map(log, head.n_sectors);
+	return oplog_map(log, head.n_sectors);
 }
 
-int log_open(struct log *log, const char *path)
+int oplog_open(struct oplog *log, const char *path)
 {
 	int error = log_open_file(log, path, 0);
 
@@ -126,42 +126,42 @@ int log_open(struct log *log, const char *path)
 	return error;
 }
 
-void log_close(struct log *log)
+void oplog_close(struct oplog *log)
 {
 	pthread_mutex_destroy(&log->flush);
 	munmap(log->head, log->len);
 	close(log->fd);
 }
 
-static void log_store(uint32_t *number, uint32_t value)
+static void oplog_store(uint32_t *number, uint32_t value)
 {
 	__atomic_store_n(number, value, __ATOMIC_RELEASE);
 }
 
-void log_begin(struct log *log)
+void oplog_begin(struct oplog *log)
 {
-	log_store(&log->head->is_begun, 1);
+	oplog_store(&log->head->is_begun, 1);
 }
 
-void log_issue(struct log *log, const struct op *op)
+void oplog_issue(struct oplog *log, const struct op *op)
 {
 	for (uint64_t i = op->sector; i < op->sector + op->n_sectors; i++) {
 		uint32_t sequence = log->issued[i] + 1;
 
 		if (op->kind == OP_ZERO)
-			log_store(&log->zeroed[i], sequence);
+			oplog_store(&log->zeroed[i], sequence);
 		else if (op->kind == OP_DISCARD)
-			log_store(&log->discarded[i], sequence);
-		log_store(&log->issued[i], sequence);
+			oplog_store(&log->discarded[i], sequence);
+		oplog_store(&log->issued[i], sequence);
 	}
 }
 
-void log_ack(struct log *log, const struct op *op)
+void oplog_ack(struct oplog *log, const struct op *op)
 {
 	for (uint64_t i = op->sector; i < op->sector + op->n_sectors; i++) {
-		log_store(&log->acked[i], log->issued[i]);
+		oplog_store(&log->acked[i], log->issued[i]);
 		if (op->kind == OP_FUA_WRITE)
-			log_store(&log->fua[i], log->issued[i]);
+			oplog_store(&log->fua[i], log->issued[i]);
 	}
 }
 
@@ -169,7 +169,7 @@ void log_ack(struct log *log, const struct op *op)
  * Flushes do not overlap: with one at a time, two copies are enough, and the
  * one that counts is never written to.
  */
-void log_flush_begin(struct log *log)
+void log_flush_begin(struct oplog *log)
 {
 	uint32_t *copy;
 
@@ -179,14 +179,14 @@ void log_flush_begin(struct log *log)
 		copy[i] = __atomic_load_n(&log->acked[i], __ATOMIC_ACQUIRE);
 }
 
-void log_flush_end(struct log *log, bool is_ok)
+void log_flush_end(struct oplog *log, bool is_ok)
 {
 	if (is_ok)
-		log_store(&log->head->durable, !log->head->durable);
+		oplog_store(&log->head->durable, !log->head->durable);
 	pthread_mutex_unlock(&log->flush);
 }
 
-uint32_t log_least(const struct log *log, uint64_t sector, enum after after)
+uint32_t oplog_least(const struct oplog *log, uint64_t sector, enum after after)
 {
 	uint32_t flushed = log->durable[log->head->durable][sector];
 
