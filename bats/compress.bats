@@ -28,7 +28,8 @@ sum() { sha256sum <"$1"; }
 # is_sound FILE: nothing is wrong with the volume, and all can be read
 is_sound() { [[ -z $(bdus compress check --verify-data "$1") ]]; }
 
-state() { bdus compress info "$1" | sed -n 's/^state: *//p'; }
+# is_clean FILE: it was closed
+is_clean() { [[ $(bdus compress info --json "$1") == *'"clean": true'* ]]; }
 
 # refused STATUS TEXT ARG...: bdus compress ARG... ends with STATUS, says TEXT
 refused() {
@@ -45,7 +46,7 @@ ends() {
 	local before
 	before=$(sum "$dev")
 	bdus destroy "$dev"
-	[[ $(state "$1") == clean ]]
+	is_clean "$1"
 	is_sound "$1"
 	start bdus compress "$1"
 	[[ $(sum "$dev") == "$before" ]]
@@ -109,7 +110,7 @@ ends() {
 	put data
 	kill_driver
 	wait_until 5 no_device
-	[[ $(state file) == 'in use, or crashed' ]]
+	run ! is_clean file
 	before=$(sum file)
 	start bdus compress --read-only file
 	holds data
@@ -119,7 +120,7 @@ ends() {
 	start bdus compress file
 	holds data
 	bdus destroy "$dev"
-	[[ $(state file) == clean ]]
+	is_clean file
 }
 
 @test "discard gives space back: on a file, and on a device" {
@@ -229,7 +230,7 @@ rerun_below() { bdus rerun "$id" compress /mnt/file; }
 	kill "$pid"
 	wait_until 10 is_gone "$dev"
 	wait_until 5 has_ended "$pid"
-	[[ $(state file) == clean ]]
+	is_clean file
 	start bdus compress file
 	holds data
 }
