@@ -735,6 +735,32 @@ static void test_failing_start(void)
 	pair_free(&pair);
 }
 
+/* Likewise, and nobody else is there: what cannot be read is not written over. */
+static void test_failing_open(void)
+{
+	struct format_options format = { .nonce = 55 };
+	struct volume *now, *next;
+	struct pair pair;
+	uint64_t off;
+
+	ok(pair_make(&pair, 6 << 20, &format, true) &&
+		   pair_use(&pair, 500) == 0,
+	   "failing open: made");
+	now = pair_now(&pair);
+	next = pair_next(&pair);
+	off = now->super.map_off[0];
+	ok(engine_close(&now->engine) == 0, "failing open: closed");
+	memset(pair_memory(&pair)->bytes + off, 0,
+	       now->super.segments_off - off);
+	pair_look(&pair);
+	ok(pair_prepare(&pair) == 0 &&
+		   engine_start(&next->engine, true) == -EIO,
+	   "failing open: does not start");
+	ok(engine_close(&next->engine) == 0 && pair_is_unchanged(&pair),
+	   "failing open: has written nothing, not even in the end");
+	pair_free(&pair);
+}
+
 static int no_space(struct medium *medium, uint64_t off, uint64_t len)
 {
 	(void)medium;
@@ -895,6 +921,7 @@ int main(void)
 	test_handover("hand-over", true);
 	test_handover("hand-over, with a background", false);
 	test_failing_start();
+	test_failing_open();
 	test_failing_begin();
 	test_unwritten();
 	test_allocations();
