@@ -410,6 +410,24 @@ static struct tally press(struct volume *volume, uint64_t steps,
 	return tally;
 }
 
+/* What was given back can be had again, also by the driver that follows. */
+static void check_taken_over(struct volume *volume, uint64_t n_blocks)
+{
+	int error;
+
+	is(volume, do_discard(volume, 0, n_blocks) == 0, "discards it again");
+	is(volume, engine_rest(&volume->engine) == 0, "comes to rest");
+	engine_abandon(&volume->engine);
+	error = engine_prepare(&volume->engine, &volume->sparse.memory.medium,
+			       &volume->options);
+	if (error == 0)
+		error = engine_start(&volume->engine, false);
+	is(volume, error == 0, "is taken over");
+	for (uint64_t lba = 0; error == 0 && lba < 200; lba += 4)
+		error = do_write(volume, lba, 4);
+	is(volume, error == 0, "the next one can write");
+}
+
 static void check_way_back(struct volume *volume, uint64_t written)
 {
 	uint64_t half = written / 2;
@@ -422,6 +440,7 @@ static void check_way_back(struct volume *volume, uint64_t written)
 	is(volume, do_discard(volume, 0, half) == 0, "discards half of it");
 	is(volume, engine_checkpoint(&volume->engine) == 0, "checkpoint");
 	is(volume, overwrite(volume, 100, half) == 0, "can be written again");
+	check_taken_over(volume, half);
 }
 
 static void test_overcommit(const struct way *way, enum content_kind first,
