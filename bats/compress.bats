@@ -196,7 +196,7 @@ uses_less() { (($(used "$1") < $2)); } # FILE BYTES
 ### a backing without room ####################################################
 
 @test "a full file system: ENOSPC, and nothing acknowledged is lost" {
-	ext4_below $((48 * MiB))
+	ext4_below $((128 * MiB))
 	truncate -s 256M /mnt/file
 	bdus compress format --level 1 /mnt/file
 	start bdus compress /mnt/file
