@@ -239,13 +239,23 @@ prepare_cores() { # SUID_DUMPABLE
 		cat key >&"$fd"
 		wait_until 10 has_read_all
 		mapfile -t pids < <(processes)
-		memfind needles "${pids[@]}" # it is there, waiting for the end
+		# it is there, waiting for the end
+		askers=$(memfind needles "${pids[@]}" | awk '{ print $3 }' |
+			sort -u)
+		[[ $askers ]]
 		for pid in $(processes | tac); do
 			kill -SEGV "$pid" || true
 		done
 		exec {fd}>&-
 		wait "$asked" && return 1
-		[[ -z $(cores) ]]
+		for pid in $askers; do
+			[[ -z $(compgen -G "$dir/core.*.$pid") ]]
+		done
+		# who waits for the device has seen nothing of it
+		for file in $(cores); do
+			nowhere needles "$file"
+		done
+		rm -f core.*
 	done
 	no_device
 	opened file

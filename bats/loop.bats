@@ -356,3 +356,14 @@ refused() {
 	bdus destroy --no-flush "$dev"
 	[[ ! -e $dev ]]
 }
+
+@test "to serve a file is no access to it" {
+	fill_pattern file $((16 * MiB))
+	touch -a -d 2001-01-01 file # older than what was written: to be updated
+	before=$(stat -c %X file)
+	start bdus loop file
+	dd if="$dev" of=copy bs=1M iflag=direct status=none
+	bdus destroy "$dev"
+	[[ $(stat -c %X file) == "$before" ]]
+	cmp copy file
+}

@@ -210,7 +210,6 @@ static int encrypt_get_volume(struct encrypt *encrypt, struct dev *dev,
 {
 	const struct encrypt_kept *before = dev_kept_before(dev);
 	struct encrypt_kept *kept = dev_kept_memory(dev);
-
 	int code;
 
 	/* the supervisor's: what was served shall be served on */
