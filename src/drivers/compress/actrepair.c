@@ -259,17 +259,18 @@ static int repairing_look(const struct repairing *repairing,
 			  struct repair *repair, struct check *check)
 {
 	struct progress progress;
+	struct check look = {
+		.tell = repairing->verify_data ? repairing_tell : NULL,
+		.arg = &progress,
+	};
 	int error;
 
-	*check = (struct check){ 0 };
 	progress_start(&progress, "reading",
 		       repair->engine.map.space.live_bytes);
-	if (repairing->verify_data) {
-		check->tell = repairing_tell;
-		check->arg = &progress;
-	}
-	error = check_volume(&repair->engine, repairing->verify_data, check);
+	error = check_volume(&repair->engine, repairing->verify_data, &look);
 	progress_end(&progress);
+	look.arg = NULL;
+	*check = look;
 	return error;
 }
 

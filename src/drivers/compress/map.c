@@ -149,6 +149,16 @@ static struct leaf *map_find(struct map *map, uint64_t index)
 	return NULL;
 }
 
+/* A leaf that is held, so it is there. */
+static struct leaf *map_held(struct map *map, uint64_t index)
+{
+	uint32_t i = *map_chain(map, index);
+
+	while (map->leaves[i - 1].index != index)
+		i = map->leaves[i - 1].hash_next;
+	return &map->leaves[i - 1];
+}
+
 static void map_unhash(struct map *map, struct leaf *leaf)
 {
 	uint32_t *link = map_chain(map, leaf->index);
@@ -375,7 +385,7 @@ static void leaf_unpin(struct map *map, struct leaf *leaf)
 void map_unpin(struct map *map, uint64_t lba)
 {
 	pthread_mutex_lock(&map->lock);
-	leaf_unpin(map, map_find(map, leaf_of(lba)));
+	leaf_unpin(map, map_held(map, leaf_of(lba)));
 	pthread_mutex_unlock(&map->lock);
 }
 
@@ -423,7 +433,7 @@ static void map_apply_record(struct map *map, const struct record *record,
 
 	if (record->type == RECORD_CHECKPOINT)
 		return;
-	leaf = map_find(map, leaf_of(record->lba));
+	leaf = map_held(map, leaf_of(record->lba));
 	entry = map_entry(map, leaf, record->lba);
 	if (record->type == RECORD_DATA || record->type == RECORD_MOVE)
 		map_apply_data(map, record, off, entry);
@@ -462,7 +472,7 @@ void map_apply(struct map *map, const struct batch_head *head, uint64_t off,
 
 void map_put(struct map *map, uint64_t lba, uint64_t entry)
 {
-	struct leaf *leaf = map_find(map, leaf_of(lba));
+	struct leaf *leaf = map_held(map, leaf_of(lba));
 
 	map_change(map, map_entry(map, leaf, lba), entry);
 	map_dirty(map, leaf);
@@ -506,7 +516,7 @@ uint32_t map_freeze(struct map *map, struct page *copies, uint64_t *indices)
 			indices[n++] = map->leaves[i].index;
 	qsort(indices, n, sizeof(*indices), compare_leaves);
 	for (uint32_t i = 0; i < n; i++) {
-		struct leaf *leaf = map_find(map, indices[i]);
+		struct leaf *leaf = map_held(map, indices[i]);
 
 		copies[i] = map->pages[leaf - map->leaves];
 		indices[i] += first;
@@ -521,7 +531,7 @@ uint32_t map_freeze(struct map *map, struct page *copies, uint64_t *indices)
 
 void map_thaw(struct map *map, uint64_t index)
 {
-	struct leaf *leaf = map_find(map, index - n_segment_pages(map->super));
+	struct leaf *leaf = map_held(map, index - n_segment_pages(map->super));
 
 	leaf->is_frozen = false;
 	pthread_cond_broadcast(&map->changed);

@@ -434,16 +434,18 @@ static void survey_table_page(struct repair *repair, uint64_t index,
 static int survey_lose(struct repair *repair, uint64_t index,
 		       const struct page *raw, bool is_sure)
 {
-	struct leaf_lost *leaf = calloc(1, sizeof(*leaf));
+	struct leaf_lost **slot = &repair->leaves[repair->n_leaves], *leaf;
 
+	*slot = calloc(1, sizeof(**slot));
+	leaf = *slot;
 	if (leaf == NULL)
 		return -ENOMEM;
+	repair->n_leaves++;
 	leaf->index = index;
 	leaf->has_hints = raw != NULL;
 	leaf->is_sure = is_sure;
 	if (raw != NULL)
 		memcpy(leaf->hints, raw->entries, sizeof(leaf->hints));
-	repair->leaves[repair->n_leaves++] = leaf;
 	return 0;
 }
 
