@@ -300,8 +300,7 @@ static void compress_write(struct io *io)
 	write->buf = io->buf;
 	write->len = io->len;
 	write->off = io->off;
-	compress_end(io,
-		     onfull_write(&compress->onfull, io_worker(io), write));
+	compress_end(io, onfull_write(&compress->onfull, io_worker(io), write));
 }
 
 static void compress_flush(struct io *io)
@@ -373,14 +372,10 @@ static void compress_ioctl(struct io *io)
 }
 
 static const struct applet *const compress_actions[] = {
-	&compress_action_format,
-	&compress_action_info,
-	&compress_action_check,
-	&compress_action_repair,
-	&compress_action_dump,
-	&compress_action_resize,
-	&compress_action_recompress,
-	NULL,
+	&compress_action_format,     &compress_action_info,
+	&compress_action_check,	     &compress_action_repair,
+	&compress_action_dump,	     &compress_action_resize,
+	&compress_action_recompress, NULL,
 };
 
 DRIVER(compress) = {
