@@ -18,7 +18,7 @@ int ranges_add(struct ranges *ranges, uint64_t lba, uint64_t n)
 		last->n += n;
 		return 0;
 	}
-	if (ranges->n == ranges->room) {
+	if (ranges->list == NULL || ranges->n == ranges->room) {
 		size_t room = ranges->room * 2 + 16;
 		struct range *list =
 			realloc(ranges->list, room * sizeof(*list));

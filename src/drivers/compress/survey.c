@@ -364,9 +364,8 @@ static void survey_position(struct repair *repair)
 	for (uint32_t i = 0; i < repair->engine.super.n_segments; i++)
 		if (!repair->is_known[i])
 			repair->is_stale = true;
-	if (survey_start(repair, before, &found) && found.next == last) {
-		*position = found;
-	} else if (survey_start(repair, last, &found)) {
+	if ((survey_start(repair, before, &found) && found.next == last) ||
+	    survey_start(repair, last, &found)) {
 		*position = found;
 	} else {
 		/* beyond all that there is */
