@@ -655,10 +655,12 @@ static void memory(void)
 #define RECOVERY_WRITTEN (1ULL << 30)
 
 /* Open it after a crash before which so much was written. */
-static void recovery_measure(const struct client *like, const char *name)
+static void recovery_measure(const struct client *like, const char *name,
+			     bool is_manual)
 {
-	/* no checkpoint but that of its opening */
-	struct engine_options options = { .n_workers = 1, .is_manual = true };
+	/* if manual, no checkpoint but that of its opening */
+	struct engine_options options = { .n_workers = 1,
+					  .is_manual = is_manual };
 	struct client client = *like;
 	struct engine engine;
 	struct disk disk;
@@ -676,6 +678,8 @@ static void recovery_measure(const struct client *like, const char *name)
 	}
 	engine_abandon(&engine);
 	disk_sync(&disk.medium);
+	/* from the disk, not from the page cache */
+	posix_fadvise(disk.fd, 0, 0, POSIX_FADV_DONTNEED);
 	start = now();
 	used = clock();
 	volume_open(&engine, &disk.medium,
@@ -691,8 +695,15 @@ static void recovery_measure(const struct client *like, const char *name)
 
 static void recovery(void)
 {
-	recovery_measure(&loads[SEQ_WRITE], load_names[SEQ_WRITE]);
-	recovery_measure(&loads[RANDOM_WRITE], load_names[RANDOM_WRITE]);
+	struct client one_by_one = loads[RANDOM_WRITE];
+
+	one_by_one.depth = 1;
+	recovery_measure(&loads[SEQ_WRITE], load_names[SEQ_WRITE], true);
+	recovery_measure(&loads[RANDOM_WRITE], load_names[RANDOM_WRITE], true);
+	recovery_measure(&one_by_one, "random 4k write, one by one", true);
+	recovery_measure(&one_by_one,
+			 "random 4k write, one by one, with checkpoints",
+			 false);
 }
 
 static void parse(int argc, char **argv)

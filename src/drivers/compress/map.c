@@ -286,14 +286,12 @@ static bool map_has_nothing(struct map *map, uint64_t index)
 	       !(map->tree.levels[0].refs[number].flags & PAGE_PRESENT);
 }
 
-uint64_t map_first_sequence(struct map *map, uint64_t entry)
+uint64_t map_first_sequence(const struct map *map, uint64_t entry)
 {
-	uint64_t segment = segment_of(map->super, entry_off(entry)), sequence;
+	uint64_t segment = segment_of(map->super, entry_off(entry));
 
-	pthread_mutex_lock(&map->lock);
-	sequence = map->space.segments[segment].use.first_sequence;
-	pthread_mutex_unlock(&map->lock);
-	return sequence;
+	return __atomic_load_n(&map->space.segments[segment].use.first_sequence,
+			       __ATOMIC_RELAXED);
 }
 
 bool map_is_empty(struct map *map, uint64_t lba)

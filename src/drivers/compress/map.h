@@ -147,11 +147,9 @@ int map_look(struct map *map, uint64_t lba, uint32_t n, uint64_t *entries);
  * @map: the map
  * @entry: of a block with data
  *
- * Takes the lock.
- *
  * Return: the sequence.
  */
-uint64_t map_first_sequence(struct map *map, uint64_t entry);
+uint64_t map_first_sequence(const struct map *map, uint64_t entry);
 
 /**
  * map_is_empty - is nothing mapped on the page of a block, nor about to be?

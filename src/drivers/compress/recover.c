@@ -17,18 +17,57 @@
 /* More than the records that a lost tail can have. */
 #define SEQUENCE_STEP (1ULL << 32)
 
-static struct batch_head *replay_buf(const struct engine *engine)
+/* A batch is small, a medium may be slow: so much is read at once. */
+#define READ_AHEAD (1U << 20)
+
+void replay_begin(struct replay *replay, struct engine *engine,
+		  const struct position *at)
 {
-	return (struct batch_head *)(uintptr_t)engine->segment_buf;
+	*replay = (struct replay){ .engine = engine, .at = *at };
+}
+
+/* The batch that was found. */
+static const struct batch_head *replay_batch(const struct replay *replay)
+{
+	return (const void *)(replay->engine->segment_buf + replay->at.off);
+}
+
+static int replay_fill(struct replay *replay, uint32_t segment, uint32_t off,
+		       uint32_t len)
+{
+	struct engine *engine = replay->engine;
+	int error = engine->medium->read(
+		engine->medium, engine->segment_buf + off, len,
+		segment_off(&engine->super, segment) + off);
+
+	replay->segment = segment;
+	replay->from = off;
+	replay->to = error == 0 ? off + len : off;
+	return error;
+}
+
+/* Have a part of a segment in the buffer, at its place there. */
+static int replay_have(struct replay *replay, uint32_t segment, uint32_t off,
+		       uint32_t len)
+{
+	uint32_t left = replay->engine->super.segment_size - off;
+	uint32_t ahead = left < READ_AHEAD ? left : READ_AHEAD;
+
+	if (replay->segment == segment && off >= replay->from &&
+	    off + len <= replay->to)
+		return 0;
+	/* what follows is not to spoil it */
+	if (ahead > len && replay_fill(replay, segment, off, ahead) == 0)
+		return 0;
+	return replay_fill(replay, segment, off, len);
 }
 
 /* Does the segment begin where the log is? Then @at is behind its head. */
-static int replay_enter(struct engine *engine, struct position *at)
+static int replay_enter(struct replay *replay, struct position *at)
 {
+	const struct engine *engine = replay->engine;
 	const struct segment_head *head = (const void *)engine->segment_buf;
-	int error = engine->medium->read(
-		engine->medium, engine->segment_buf, BLOCK_SIZE,
-		segment_off(&engine->super, at->segment));
+	int error = replay_have(replay, at->segment, 0, BLOCK_SIZE);
 
 	if (error != 0)
 		return error;
@@ -42,17 +81,17 @@ static int replay_enter(struct engine *engine, struct position *at)
 }
 
 /* Read the batch at a place, if it is there. */
-static int replay_read(struct engine *engine, const struct position *at)
+static int replay_read(struct replay *replay, const struct position *at)
 {
-	struct medium *medium = engine->medium;
-	struct batch_head *head = replay_buf(engine);
-	uint64_t off = segment_off(&engine->super, at->segment) + at->off;
+	const struct engine *engine = replay->engine;
+	const struct batch_head *head =
+		(const void *)(engine->segment_buf + at->off);
 	uint32_t left = engine->super.segment_size - at->off;
 	int error;
 
 	if (left < BLOCK_SIZE)
 		return -ENOENT;
-	error = medium->read(medium, head, BLOCK_SIZE, off);
+	error = replay_have(replay, at->segment, at->off, BLOCK_SIZE);
 	if (error != 0)
 		return error;
 	if (head->magic != BATCH_MAGIC || head->session != at->session ||
@@ -60,43 +99,42 @@ static int replay_read(struct engine *engine, const struct position *at)
 	    head->prev_crc != at->prev_crc || head->len > left ||
 	    head->len < BLOCK_SIZE)
 		return -ENOENT;
-	error = medium->read(medium, (char *)head + BLOCK_SIZE,
-			     head->len - BLOCK_SIZE, off + BLOCK_SIZE);
+	error = replay_have(replay, at->segment, at->off, head->len);
 	if (error == 0 && !batch_is_valid(head, &engine->super, left))
 		error = -ENOENT;
 	return error;
 }
 
 /* Find the next batch: behind the last one, or in the next segment. */
-static int replay_find(struct engine *engine, struct position *at)
+static int replay_find(struct replay *replay)
 {
-	struct position next = *at;
-	int error = at->off == 0 ? replay_enter(engine, at) : 0;
+	struct position *at = &replay->at, next = *at;
+	int error = at->off == 0 ? replay_enter(replay, at) : 0;
 
 	if (error == 0)
-		error = replay_read(engine, at);
+		error = replay_read(replay, at);
 	if (error != -ENOENT || next.off == 0)
 		return error;
 	next.segment = at->next;
 	next.off = 0;
-	error = replay_enter(engine, &next);
+	error = replay_enter(replay, &next);
 	if (error == 0)
-		error = replay_read(engine, &next);
+		error = replay_read(replay, &next);
 	if (error == 0)
 		*at = next;
 	return error;
 }
 
 /* Bring in what a batch changes; the records before @n are pinned. */
-static int replay_pin(struct engine *engine, uint32_t *n)
+static int replay_pin(const struct replay *replay, uint32_t *n)
 {
-	const struct batch_head *head = replay_buf(engine);
+	const struct batch_head *head = replay_batch(replay);
 	const struct record *record = record_first(head);
 	int error = 0;
 
 	for (*n = 0; *n < head->n_records; ++*n) {
 		if (record->type != RECORD_CHECKPOINT)
-			error = map_pin(&engine->map, record->lba,
+			error = map_pin(&replay->engine->map, record->lba,
 					MAP_NO_LIMIT);
 		if (error != 0)
 			break;
@@ -105,20 +143,22 @@ static int replay_pin(struct engine *engine, uint32_t *n)
 	return error;
 }
 
-static void replay_unpin(struct engine *engine, uint32_t n)
+static void replay_unpin(const struct replay *replay, uint32_t n)
 {
-	const struct record *record = record_first(replay_buf(engine));
+	const struct record *record = record_first(replay_batch(replay));
 
 	for (; n > 0; n--) {
 		if (record->type != RECORD_CHECKPOINT)
-			map_unpin(&engine->map, record->lba);
+			map_unpin(&replay->engine->map, record->lba);
 		record = record_next(record);
 	}
 }
 
-static void replay_apply(struct engine *engine, struct position *at)
+static void replay_apply(struct replay *replay)
 {
-	const struct batch_head *head = replay_buf(engine);
+	const struct batch_head *head = replay_batch(replay);
+	struct engine *engine = replay->engine;
+	struct position *at = &replay->at;
 	uint64_t off = segment_off(&engine->super, at->segment) + at->off;
 	struct map *map = &engine->map;
 
@@ -136,47 +176,44 @@ static void replay_apply(struct engine *engine, struct position *at)
 	engine->n_replayed++;
 }
 
-static int replay_batch(struct engine *engine, struct position *at,
-			bool may_write)
+int replay_next(struct replay *replay, bool may_write)
 {
 	uint32_t n;
-	int error = replay_pin(engine, &n);
+	int error = replay_find(replay);
 
 	if (error != 0)
-		replay_unpin(engine, n);
+		return error;
+	error = replay_pin(replay, &n);
+	if (error != 0)
+		replay_unpin(replay, n);
 	if (error == -EAGAIN && may_write) {
 		/* the log up to here is as good as any place */
-		error = checkpoint_make(engine, 0);
+		error = checkpoint_make(replay->engine, 0);
 		if (error == 0)
-			error = replay_pin(engine, &n);
+			error = replay_pin(replay, &n);
 	}
 	if (error == 0)
-		replay_apply(engine, at);
+		replay_apply(replay);
 	return error;
-}
-
-int recover_next(struct engine *engine, struct position *at, bool may_write)
-{
-	int error = replay_find(engine, at);
-
-	return error == 0 ? replay_batch(engine, at, may_write) : error;
 }
 
 int recover_replay(struct engine *engine, bool may_write)
 {
-	struct position at = engine->super.position, next;
+	struct position next;
+	struct replay replay;
 	int error;
 
+	replay_begin(&replay, engine, &engine->super.position);
 	pthread_mutex_lock(&engine->map.lock);
-	space_claim(&engine->map.space, at.segment);
+	space_claim(&engine->map.space, replay.at.segment);
 	pthread_mutex_unlock(&engine->map.lock);
 	do {
-		error = recover_next(engine, &at, may_write);
+		error = replay_next(&replay, may_write);
 	} while (error == 0);
 	if (error != -ENOENT)
 		return error;
 	/* what was durable and is not there any more is damage, no crash */
-	return tail_find(engine, &at, false, &next) ? -EBADMSG : 0;
+	return tail_find(engine, &replay.at, false, &next) ? -EBADMSG : 0;
 }
 
 /*

@@ -41,15 +41,34 @@ void checkpoint_mark(struct engine *engine);
 int recover_settle(struct engine *engine);
 
 /**
- * recover_next - find the next batch of the log and apply it to the map
- * @engine: map loaded
- * @at: where it is looked for; behind it then
+ * struct replay - a way along the log
+ * @engine: map loaded; its segment_buf is used
+ * @at: where the next batch is looked for
+ * @segment: of this one
+ * @from: to @to, bytes from its start, is in segment_buf, at its place there
+ * @to: see @from
+ */
+struct replay {
+	struct engine *engine;
+	struct position at;
+	uint32_t segment;
+	uint32_t from;
+	uint32_t to;
+};
+
+/** replay_begin - a way from a place on; nothing is in segment_buf. */
+void replay_begin(struct replay *replay, struct engine *engine,
+		  const struct position *at);
+
+/**
+ * replay_next - find the next batch of the log and apply it to the map
+ * @replay: begun
  * @may_write: a checkpoint may be made where the cache is too small for all
  *
  * Return: 0, -ENOENT (the log ends), -EAGAIN (the cache is too small), or
  * another -errno.
  */
-int recover_next(struct engine *engine, struct position *at, bool may_write);
+int replay_next(struct replay *replay, bool may_write);
 
 /**
  * recover_replay - bring the map to the end of the log

@@ -99,23 +99,25 @@ static int salvage_gap(struct repair *repair, const struct position *at,
 int salvage_log(struct repair *repair)
 {
 	struct engine *engine = &repair->engine;
-	struct position at = engine->super.position, next;
+	struct position next;
+	struct replay replay;
 	int error;
 
+	replay_begin(&replay, engine, &engine->super.position);
 	pthread_mutex_lock(&engine->map.lock);
-	space_claim(&engine->map.space, at.segment);
+	space_claim(&engine->map.space, replay.at.segment);
 	pthread_mutex_unlock(&engine->map.lock);
 	for (;;) {
-		error = recover_next(engine, &at, false);
+		error = replay_next(&replay, false);
 		if (error == 0)
 			continue;
 		if (error != -ENOENT)
 			return error;
-		if (!tail_find(engine, &at, true, &next))
+		if (!tail_find(engine, &replay.at, true, &next))
 			return 0;
-		error = salvage_gap(repair, &at, &next);
+		error = salvage_gap(repair, &replay.at, &next);
 		if (error != 0)
 			return error;
-		at = next;
+		replay_begin(&replay, engine, &next);
 	}
 }

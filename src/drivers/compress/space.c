@@ -146,7 +146,9 @@ void space_claim(struct space *space, uint32_t segment)
 
 void space_begin(struct space *space, uint32_t segment, uint64_t sequence)
 {
-	space->segments[segment].use.first_sequence = sequence;
+	/* readers look without the lock */
+	__atomic_store_n(&space->segments[segment].use.first_sequence, sequence,
+			 __ATOMIC_RELAXED);
 	space->segments[segment].is_skipped = false;
 	space_touch(space, segment);
 }
