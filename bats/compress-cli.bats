@@ -78,7 +78,7 @@ damage() {
 	refused 5 "is not empty" format disk
 	unchanged disk
 	refused 1 "cannot open" format nothing
-	refused 1 "neither a file nor a block device" format /dev/null
+	refused 1 "is a character device" format /dev/null
 	refused 2 "too few operands" format
 	refused 2 "too many operands" format disk disk
 	volume used 64M

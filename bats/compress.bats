@@ -167,16 +167,19 @@ uses_less() { (($(used "$1") < $2)); } # FILE BYTES
 	no_device
 }
 
-@test "a volume in use: 5, for all that would change it" {
+@test "a volume in use: 5, also for what would look at it" {
 	volume 64M
 	refused 5 'file: is in use' file
 	refused 5 'file: is in use' --read-only file
 	refused 5 'file: is in use' format --force file
+	refused 5 'file: is in use' info file
 	below $((64 * MiB))
 	bdus compress format /dev/ram0
 	start bdus compress /dev/ram0
 	refused 5 '/dev/ram0: is in use' /dev/ram0
 	refused 5 '/dev/ram0: ' format --force /dev/ram0
+	refused 5 '/dev/ram0: is in use' info /dev/ram0
+	refused 8 '/dev/ram0: is in use' check /dev/ram0
 }
 
 @test "one damaged superblock is no harm, two are told" {

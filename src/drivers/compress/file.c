@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backing.h"
 #include "file.h"
 #include "msg.h"
 
@@ -62,61 +63,63 @@ static int file_allocate(struct medium *medium, uint64_t off, uint64_t len)
 	return fd_allocate(((struct file *)medium)->fd, off, len);
 }
 
-static int file_failed(const struct file *file, const char *path,
-		       const char *what)
-{
-	msg_error("%s: %s: %s", path, what, strerror(errno));
-	if (file->fd >= 0)
-		close(file->fd);
-	return EXIT_FAILED;
-}
-
 /* As drivers do: a file by a lock of the open file, a device by O_EXCL. */
 static int file_lock(const struct file *file, const char *path,
-		     bool is_read_only)
+		     const struct stat *st, bool is_read_only)
 {
 	struct flock lock = { .l_type = is_read_only ? F_RDLCK : F_WRLCK,
 			      .l_whence = SEEK_SET };
+	char user[128];
 
-	if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0)
+	if (S_ISREG(st->st_mode) && fcntl(file->fd, F_OFD_SETLK, &lock) != 0) {
+		backing_locker(st, user, sizeof(user));
+		return backing_in_use(path, user);
+	}
+	/* the kernel's loop devices heed neither locks nor O_EXCL */
+	if (backing_kernel_user(st, user, sizeof(user)))
+		return backing_in_use(path, user);
+	return EXIT_DONE;
+}
+
+static int file_measure(struct file *file, const char *path,
+			const struct stat *st)
+{
+	file->medium.size = (uint64_t)st->st_size;
+	if (S_ISREG(st->st_mode)) {
+		file->medium.allocate = file_allocate;
 		return EXIT_DONE;
-	msg_error("%s: is in use", path);
-	close(file->fd);
-	return EXIT_BUSY;
+	}
+	if (ioctl(file->fd, BLKGETSIZE64, &file->medium.size) == 0)
+		return EXIT_DONE;
+	msg_error("%s: cannot examine: %s", path, strerror(errno));
+	return EXIT_FAILED;
 }
 
 int file_open(struct file *file, const char *path, bool is_read_only)
 {
-	int flags = (is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
-	struct stat st;
+	int flags = (is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC, code;
+	struct stat st = { 0 };
 
 	*file = (struct file){ .medium = { .read = file_read,
 					   .write = file_write,
 					   .sync = file_sync } };
 	file->fd = -1;
 	if (stat(path, &st) != 0)
-		return file_failed(file, path, "cannot open");
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-		msg_error("%s: is neither a file nor a block device", path);
-		return EXIT_FAILED;
-	}
-	if (S_ISBLK(st.st_mode) && !is_read_only)
+		return backing_open_failed(path, &st);
+	code = backing_check_type(path, st.st_mode);
+	if (code != EXIT_DONE)
+		return code;
+	if (S_ISBLK(st.st_mode))
 		flags |= O_EXCL;
 	file->fd = open(path, flags);
-	if (file->fd < 0 && errno == EBUSY) {
-		msg_error("%s: is in use", path);
-		return EXIT_BUSY;
-	}
 	if (file->fd < 0)
-		return file_failed(file, path, "cannot open");
-	file->medium.size = (uint64_t)st.st_size;
-	if (S_ISREG(st.st_mode)) {
-		file->medium.allocate = file_allocate;
-		return file_lock(file, path, is_read_only);
-	}
-	if (ioctl(file->fd, BLKGETSIZE64, &file->medium.size) != 0)
-		return file_failed(file, path, "cannot examine");
-	return EXIT_DONE;
+		return backing_open_failed(path, &st);
+	code = file_lock(file, path, &st, is_read_only);
+	if (code == EXIT_DONE)
+		code = file_measure(file, path, &st);
+	if (code != EXIT_DONE)
+		file_close(file);
+	return code;
 }
 
 void file_close(struct file *file)
