@@ -106,7 +106,7 @@ fill_up() {
 	truncate -s 256M volume
 	bdus compress format --level 1 volume
 	start bdus compress volume
-	seq 1 6000000 | head -c 33554432 >text
+	seq 1 6000000 | head -c 8388608 >text
 	dd if=text of="$dev" bs=1M oflag=direct status=none
 	stored=$(json .stored)
 	start_verify --offset=64M
@@ -114,7 +114,7 @@ fill_up() {
 	end_verify
 	[[ $(jq -r '[.level, .done, .saved > 0] | tojson' <<<"$output") == \
 		'[12,true,true]' ]]
-	cmp -n 33554432 text "$dev"
+	cmp -n 8388608 text "$dev"
 	run -5 bash -c "bdus compress recompress --level 22 --background $id &&
 		bdus compress recompress --level 3 $id"
 	# shellcheck disable=SC2154
@@ -124,7 +124,7 @@ fill_up() {
 	wait_until 60 is_over
 	blkdiscard -o 64M -l 64M "$dev"
 	(($(json .stored) < stored))
-	cmp -n 33554432 text "$dev"
+	cmp -n 8388608 text "$dev"
 	start bdus ram --size 1M
 	run -1 bdus compress recompress "$dev"
 	[[ $output == *"is no compressed volume"* ]]

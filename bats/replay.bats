@@ -34,20 +34,21 @@ unmounted() {
 	bdus destroy "$dev"
 }
 
-@test "ext4 survives: no state of 150 is damaged" {
+# Torn writes are another matter: a superblock of ext4 has more than a sector.
+@test "ext4 survives: no state of 50 is damaged" {
 	mounted noatime
 	use
 	unmounted
-	bdus replay --fsck "$check" --torn --states 150 --seed 5 disk.log >out
-	cat out
-	grep -q '150 states (seed 5): 0 failed' out
+	run bdus replay --fsck "$check" --states 50 --seed 5 disk.log
+	echo "$output"
+	[[ $output == *'50 states (seed 5): 0 failed'* ]]
 }
 
 @test "ext4 without barriers does not: a state that fails is found, and kept" {
 	mounted noatime,nobarrier
 	use
 	unmounted
-	run -1 bdus replay --fsck "$check" --states 150 --seed 5 --keep kept \
+	run -1 bdus replay --fsck "$check" --states 50 --seed 5 --keep kept \
 		disk.log
 	echo "$output"
 	state=$(sed -n 's/: exit status .*//p' <<<"$output" | head -n 1)
@@ -57,7 +58,7 @@ unmounted() {
 	cmp kept/"$state".img again
 	run ! sh -c 'e2fsck -E journal_only -y again && e2fsck -fn again'
 	# JSON says the same
-	run -1 bdus replay --fsck "$check" --states 150 --seed 5 --json disk.log
+	run -1 bdus replay --fsck "$check" --states 50 --seed 5 --json disk.log
 	[[ $output == *"\"failures\": [{\"state\": \"$state\""* ]]
 }
 
