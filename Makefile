@@ -251,7 +251,7 @@ build/unit/%: build/unit/obj/unit/%.o $$(patsubst %.c,build/unit/obj/%.o,$$($$*_
 
 # Fuzz targets, by fuzz/run. The JSON library is built anew, so that libFuzzer
 # sees its branches, and the sanitizers its memory.
-fuzz_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -g -Isrc -Ibuild \
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -g -Isrc -Ikmod -Ibuild \
 	-Ibuild/deps/include -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined

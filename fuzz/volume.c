@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "drivers/compress/crc.h"
+#include "crc.h"
 #include "volume.h"
 
 #define N_BASES 4
