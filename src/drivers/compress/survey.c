@@ -16,6 +16,9 @@
 #include "rooms.h"
 #include "scan.h"
 
+/* More than is between two that are neighbours in the log. */
+#define NUMBERS_APART (1ULL << 40)
+
 /* How far a reference to a page is believed. */
 enum trust { TRUST_NONE, TRUST_HINT, TRUST_SURE };
 
@@ -350,6 +353,44 @@ static void survey_latest(const struct repair *repair, uint32_t *last,
 	}
 }
 
+static void survey_raise(uint64_t *number, uint64_t to)
+{
+	if (to > *number)
+		*number = to;
+}
+
+static uint64_t survey_after(uint64_t number)
+{
+	return number < NUMBER_MAX - NUMBERS_APART ? number + NUMBERS_APART :
+						     NUMBER_MAX;
+}
+
+/*
+ * A place behind all that there is in the log, and whatever is damaged there:
+ * no number of it comes again, or what is old could seem to follow some day.
+ */
+static void survey_beyond(struct repair *repair, uint32_t segment,
+			  struct position *position)
+{
+	struct engine *engine = &repair->engine;
+	const struct batch_head *batch;
+
+	*position = (struct position){ .segment = segment, .next = segment };
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		scan_read(engine, i);
+		for (uint32_t at = BLOCK_SIZE;
+		     (batch = scan_batch(engine, &at)) != NULL;
+		     at += batch->len) {
+			survey_raise(&position->session, batch->session);
+			survey_raise(&position->batch, batch->batch);
+			survey_raise(&position->sequence, batch->sequence);
+		}
+	}
+	position->session = survey_after(position->session);
+	position->batch = survey_after(position->batch);
+	position->sequence = survey_after(position->sequence);
+}
+
 /*
  * The checkpoint's place in the log: in the segment that was begun last, or,
  * if that was about to be begun, in the one before. To start earlier does no
@@ -369,13 +410,8 @@ static void survey_position(struct repair *repair)
 	} else if (survey_start(repair, last, &found)) {
 		*position = found;
 	} else {
-		/* beyond all that there is */
 		repair->is_stale = true;
-		*position = (struct position){ .session = UINT64_MAX / 2,
-					       .batch = UINT64_MAX / 2,
-					       .sequence = UINT64_MAX / 2,
-					       .segment = last,
-					       .next = last };
+		survey_beyond(repair, last, position);
 	}
 }
 
