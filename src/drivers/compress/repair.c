@@ -58,7 +58,6 @@ static int repair_try(struct repair *repair, struct medium *medium,
 	*repair = (struct repair){ .options = *options };
 	repair->engine.medium = medium;
 	repair->engine.options = (struct engine_options){
-		.n_workers = 1,
 		.map_cache = options->map_cache,
 		.is_read_only = true,
 	};
