@@ -18,12 +18,17 @@ struct tail {
 	struct position *next;
 };
 
-static bool tail_proves(const struct tail *tail, const struct batch_head *head)
+static bool tail_is_later(const struct tail *tail,
+			  const struct batch_head *head)
 {
 	return head->session == tail->at->session &&
 	       head->batch > tail->at->batch &&
-	       head->durable > tail->at->batch &&
 	       head->sequence >= tail->at->sequence;
+}
+
+static bool tail_proves(const struct tail *tail, const struct batch_head *head)
+{
+	return tail_is_later(tail, head) && head->durable > tail->at->batch;
 }
 
 /* The very batch that is missing: it is there, but nothing led to it. */
@@ -59,11 +64,9 @@ static bool tail_look(struct tail *tail, uint32_t segment, uint32_t from,
 
 	for (; (head = scan_batch(tail->engine, &from)) != NULL;
 	     from += head->len) {
-		bool is_proof = tail_proves(tail, head);
-
-		if (is_proof || tail_continues(tail, head))
+		if (tail_is_later(tail, head) || tail_continues(tail, head))
 			tail_note(tail, head, segment, from, then);
-		if (is_proof)
+		if (tail_proves(tail, head))
 			return true;
 	}
 	return false;
