@@ -206,6 +206,55 @@ static enum trust survey_child(const struct tree *tree, unsigned int level,
 	return ref->flags & PAGE_PRESENT ? TRUST_HINT : TRUST_NONE;
 }
 
+/* Do these references make the page that is lost, as its checksum tells? */
+static bool survey_prove_refs(const struct tree *tree, struct page_ref ref,
+			      const struct page_ref *refs, uint64_t n,
+			      struct page *page)
+{
+	uint64_t last = tree->super->generation;
+
+	memset(page->entries, 0, sizeof(page->entries));
+	memcpy(page->entries, refs, n * sizeof(*refs));
+	for (uint64_t i = 0; i <= N_GENERATIONS; i++) {
+		if (page_is_valid(page, tree->super, page->number, ref.crc))
+			return true;
+		page->generation = last - i;
+	}
+	return false;
+}
+
+/*
+ * What a damaged page, of which @raw is in its place, refers to: what was found
+ * to be so, or else the newest versions of all, if that is proven.
+ */
+static bool survey_prove(struct tree *tree, unsigned int level, uint64_t index,
+			 const struct page *raw)
+{
+	struct level *below = &tree->levels[level - 1];
+	struct page_ref ref = tree->levels[level].refs[index];
+	uint64_t first = index * PAGE_ENTRIES;
+	uint64_t n = below->n - first < PAGE_ENTRIES ? below->n - first :
+						       PAGE_ENTRIES;
+	struct page_ref newest[PAGE_ENTRIES];
+	struct page page = { .magic = PAGE_MAGIC,
+			     .crc = ref.crc,
+			     .nonce = tree->super->nonce,
+			     .number = page_number(tree, level, index),
+			     .generation = raw->generation };
+
+	if ((ref.flags & ~PAGE_SLOT) != PAGE_PRESENT)
+		return false;
+	if (survey_prove_refs(tree, ref, below->refs + first, n, &page))
+		return true;
+	for (uint64_t i = 0; i < n; i++)
+		newest[i] = survey_newest(
+			tree, page_number(tree, level - 1, first + i));
+	if (!survey_prove_refs(tree, ref, newest, n, &page))
+		return false;
+	memcpy(below->refs + first, newest, n * sizeof(*newest));
+	return true;
+}
+
 /* A page of a level above: bring in what it refers to. */
 static void survey_upper(struct repair *repair, unsigned int level,
 			 uint64_t index, uint8_t trust, uint8_t *trusts)
@@ -216,7 +265,7 @@ static void survey_upper(struct repair *repair, unsigned int level,
 	uint64_t first = index * PAGE_ENTRIES;
 	uint64_t n = below->n - first < PAGE_ENTRIES ? below->n - first :
 						       PAGE_ENTRIES;
-	struct page page;
+	struct page page = { 0 };
 	bool is_good = tree_read(tree, level, index, ref, &page) == 0;
 	bool has_raw =
 		is_good || (ref.flags & PAGE_PRESENT &&
@@ -236,6 +285,8 @@ static void survey_upper(struct repair *repair, unsigned int level,
 			tree, level - 1, i,
 			has_raw && trust != TRUST_NONE ? &page : NULL,
 			&below->refs[i]);
+	if (trust == TRUST_SURE && survey_prove(tree, level, index, &page))
+		memset(trusts + first, TRUST_SURE, n);
 }
 
 /* All levels above the lowest. Return: trust in each page of that, or NULL. */
@@ -467,16 +518,35 @@ static void survey_table_page(struct repair *repair, uint64_t index,
 	}
 }
 
+/* If nothing else, its checksum tells what it was. */
+static void survey_keep(const struct repair *repair, struct leaf_lost *leaf,
+			struct page_ref ref)
+{
+	const struct tree *tree = &repair->engine.map.tree;
+	uint64_t number = n_segment_pages(tree->super) + leaf->index;
+
+	leaf->has_crc = (ref.flags & ~PAGE_SLOT) == PAGE_PRESENT;
+	leaf->crc = ref.crc;
+	if (tree->medium->read(tree->medium, &leaf->raw, sizeof(leaf->raw),
+			       tree->super->map_off[ref.flags & PAGE_SLOT] +
+				       number * BLOCK_SIZE) != 0)
+		memset(&leaf->raw, 0, sizeof(leaf->raw));
+}
+
 static int survey_lose(struct repair *repair, uint64_t index,
-		       const struct page *raw, bool is_sure)
+		       const struct page *raw, enum trust trust, bool is_sure)
 {
 	struct leaf_lost *leaf = calloc(1, sizeof(*leaf));
+	struct tree *tree = &repair->engine.map.tree;
+	uint64_t number = n_segment_pages(tree->super) + index;
 
 	if (leaf == NULL)
 		return -ENOMEM;
 	leaf->index = index;
 	leaf->has_hints = raw != NULL;
 	leaf->is_sure = is_sure;
+	if (trust == TRUST_SURE)
+		survey_keep(repair, leaf, tree->levels[0].refs[number]);
 	if (raw != NULL)
 		memcpy(leaf->hints, raw->entries, sizeof(leaf->hints));
 	repair->leaves[repair->n_leaves++] = leaf;
@@ -540,7 +610,7 @@ static int survey_leaf_page(struct repair *repair, uint64_t index,
 		repair->n_leaves_lost++;
 	}
 	/* what is whole, but not the one referred to, is another version */
-	return survey_lose(repair, index, has_raw ? &page : NULL,
+	return survey_lose(repair, index, has_raw ? &page : NULL, trust,
 			   has_raw && trust == TRUST_SURE &&
 				   !survey_is_whole(tree, &page, number));
 }
