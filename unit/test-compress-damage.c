@@ -8,7 +8,8 @@
  * is whole, the others are errors, and a check finds nothing.
  *
  * COMPRESS_FLIPS=N how many media are damaged, COMPRESS_SEED=N where to begin:
- * a failure names its seed.
+ * a failure names its seed. For many, make build/unit/plain/test-compress-damage
+ * is without the sanitizers, but faster.
  *
  * For tests of the commands, which need volumes with something on them:
  * "image KIND FILE" makes one and prints where its structures are, "read KIND
@@ -250,7 +251,7 @@ static const struct kind kinds[] = {
 		      .size = 300000ULL << 12,
 		      .may_overcommit = true },
 	  .medium_size = 9 << 20,
-	  .n_used = 5000,
+	  .n_used = 2500,
 	  .steps = 250,
 	  .is_crashed = true,
 	  .content = CONTENT_WELL },
