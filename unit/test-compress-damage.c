@@ -8,8 +8,8 @@
  * is whole, the others are errors, and a check finds nothing.
  *
  * COMPRESS_FLIPS=N how many media are damaged, COMPRESS_SEED=N where to begin:
- * a failure names its seed. For many, make build/unit/plain/test-compress-damage
- * is without the sanitizers, but faster.
+ * a failure names its seed. For many, make
+ * build/unit/plain/test-compress-damage is without the sanitizers, but faster.
  *
  * For tests of the commands, which need volumes with something on them:
  * "image KIND FILE" makes one and prints where its structures are, "read KIND
@@ -459,12 +459,12 @@ static bool is_compared(const struct base *base, uint64_t lba)
 	return lba != base->n_used;
 }
 
-/* Of a damaged medium, is anything but the block's own record to blame? */
+/* Of a damaged medium, can anything but the block's own record be to blame? */
 static bool may_give_up(const struct trial *trial)
 {
 	const struct base *base = trial->base;
 
-	if (trial->n_damages == 1 && !base->has_lost)
+	if (trial->n_damages == 1 && trial->damages[0].len == 1)
 		return false;
 	for (int i = 0; i < 2; i++)
 		if (is_hit(trial, base->super.map_off[i], base->map_size))

@@ -88,6 +88,7 @@ struct leaf_lost {
  * @n_segments_wrong: segments that the map counts otherwise
  * @is_count_wrong: the volume's own counts are not those of the map
  * @n_batches_lost: batches of the log, behind the checkpoint
+ * @n_heads_lost: heads of segments there, in front of a batch that is whole
  * @n_records_lost: records in them
  * @n_restored: blocks whose place was found in the log
  * @n_unproven: blocks that may be older versions
@@ -117,6 +118,7 @@ struct repair {
 	uint64_t n_segments_wrong;
 	bool is_count_wrong;
 	uint64_t n_batches_lost;
+	uint64_t n_heads_lost;
 	uint64_t n_records_lost;
 	uint64_t n_restored;
 	uint64_t n_unproven;
