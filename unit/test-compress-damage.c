@@ -460,10 +460,13 @@ static bool is_compared(const struct base *base, uint64_t lba)
 }
 
 /* Of a damaged medium, can anything but the block's own record be to blame? */
-static bool may_give_up(const struct trial *trial)
+static bool may_give_up(const struct trial *trial, const struct repair *repair)
 {
 	const struct base *base = trial->base;
 
+	/* records that are whole may be older ones then */
+	if (repair->is_stale)
+		return true;
 	if (trial->n_damages == 1 && trial->damages[0].len == 1)
 		return false;
 	for (int i = 0; i < 2; i++)
@@ -488,7 +491,7 @@ static bool trial_error(const struct trial *trial, const struct repair *repair,
 	totals.n_intact_lost++;
 	if (getenv("COMPRESS_VERBOSE") != NULL)
 		trial_wrong(trial, when, "is lost, but whole", lba);
-	return (trial->has_lost && may_give_up(trial)) ||
+	return (trial->has_lost && may_give_up(trial, repair)) ||
 	       trial_wrong(trial, when, "is lost", lba);
 }
 

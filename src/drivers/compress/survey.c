@@ -442,28 +442,130 @@ static void survey_beyond(struct repair *repair, uint32_t segment,
 	position->sequence = survey_after(position->sequence);
 }
 
+/* The last session of the log, as far as it is there. */
+struct session {
+	uint64_t number;
+	bool is_known; /* the table has a segment of it */
+	bool has_head;
+	struct segment_head head; /* the first one */
+};
+
+static void survey_session_head(const struct repair *repair,
+				struct session *session,
+				const struct segment_head *head)
+{
+	const struct segment *segments = repair->engine.map.space.segments;
+
+	if (head->session > session->number)
+		*session = (struct session){ .number = head->session };
+	if (head->session < session->number)
+		return;
+	if (head->sequence == segments[head->segment].use.first_sequence)
+		session->is_known = true;
+	if (!session->has_head || head->batch < session->head.batch)
+		session->head = *head;
+	session->has_head = true;
+}
+
+static void survey_session(struct repair *repair, struct session *session)
+{
+	struct engine *engine = &repair->engine;
+
+	*session = (struct session){ 0 };
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		const struct segment_head *head;
+		const struct batch_head *batch;
+
+		scan_read(engine, i);
+		head = scan_head(engine, i);
+		if (head != NULL)
+			survey_session_head(repair, session, head);
+		for (uint32_t at = BLOCK_SIZE;
+		     (batch = scan_batch(engine, &at)) != NULL;
+		     at += batch->len)
+			if (batch->session > session->number)
+				*session = (struct session){
+					.number = batch->session
+				};
+	}
+}
+
+/* Is the batch there that was the last one before the session? */
+static bool survey_is_first(struct repair *repair,
+			    const struct session *session)
+{
+	struct engine *engine = &repair->engine;
+	const struct position *end = &engine->super.position;
+	const struct batch_head *batch;
+
+	/* the first one of all, or after the last clean end */
+	if (session->head.batch == 1 ||
+	    (session->head.batch == end->batch &&
+	     session->head.prev_crc == end->prev_crc))
+		return true;
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		scan_read(engine, i);
+		for (uint32_t at = BLOCK_SIZE;
+		     (batch = scan_batch(engine, &at)) != NULL;
+		     at += batch->len)
+			if (batch->session < session->number &&
+			    batch->batch + 1 == session->head.batch &&
+			    batch->crc == session->head.prev_crc)
+				return true;
+	}
+	return false;
+}
+
 /*
- * The checkpoint's place in the log: in the segment that was begun last, or,
- * if that was about to be begun, in the one before. To start earlier does no
- * harm as long as all that follows is there, in its order.
+ * A session begins with a checkpoint that knows none of its segments. If that
+ * was the last one, the log begins with the session, else in the segment that
+ * was begun last, or, if that was about to be begun, in the one before. To
+ * start earlier does no harm as long as all that follows is there, in its
+ * order.
  */
+static bool survey_find_position(struct repair *repair,
+				 const struct session *session, uint32_t last,
+				 uint32_t before, struct position *found)
+{
+	if (session->has_head && !session->is_known) {
+		repair->is_stale =
+			repair->is_stale || !survey_is_first(repair, session);
+		*found = (struct position){
+			.session = session->number,
+			.batch = session->head.batch,
+			.sequence = session->head.sequence,
+			.segment = session->head.segment,
+			.next = session->head.next,
+			.prev_crc = session->head.prev_crc,
+		};
+		return true;
+	}
+	if (survey_start(repair, before, found) && found->next == last &&
+	    found->session == session->number)
+		return true;
+	return survey_start(repair, last, found);
+}
+
 static void survey_position(struct repair *repair)
 {
 	struct position *position = &repair->engine.super.position, found;
+	struct session session;
 	uint32_t last, before;
 
 	survey_latest(repair, &last, &before);
+	survey_session(repair, &session);
 	for (uint32_t i = 0; i < repair->engine.super.n_segments; i++)
 		if (!repair->is_known[i])
 			repair->is_stale = true;
-	if (survey_start(repair, before, &found) && found.next == last) {
-		*position = found;
-	} else if (survey_start(repair, last, &found)) {
+	if (survey_find_position(repair, &session, last, before, &found)) {
 		*position = found;
 	} else {
 		repair->is_stale = true;
 		survey_beyond(repair, last, position);
 	}
+	/* there is something of which nothing leads to it */
+	if (session.number > position->session)
+		repair->is_stale = true;
 }
 
 /* --- the lowest level -------------------------------------------------------
