@@ -247,11 +247,18 @@ build/unit/%: build/unit/obj/unit/%.o $$(patsubst %.c,build/unit/obj/%.o,$$($$*_
 	$(call say,LINK)
 	$(Q)gcc $(unit_flags) -o $@ $^ $(libraries)
 
+# Without the sanitizers: for runs that are too long with them.
+build/unit/plain/%: unit/%.c Makefile build/deps/stamp $$($$*_with)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)gcc $(filter-out -O1 -fsanitize=% -fno-sanitize% -MMD -MP, \
+		$(unit_flags)) -O2 -o $@ $(filter %.c %.a,$^) $(libraries)
+
 -include $(shell find build/unit/obj -name '*.d' 2>/dev/null)
 
 # Fuzz targets, by fuzz/run. The JSON library is built anew, so that libFuzzer
 # sees its branches, and the sanitizers its memory.
-fuzz_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -g -Isrc -Ibuild \
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -g -Isrc -Ikmod -Ibuild \
 	-Ibuild/deps/include -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined

@@ -11,6 +11,8 @@
 
 #define N_KEPT 32
 #define LARGE (32U << 10)
+/* What is larger is mostly not touched. */
+#define MAP_MAX (1U << 20)
 
 static struct kept {
 	void *block;
@@ -69,4 +71,23 @@ void blocks_give(void *block)
 		return;
 	}
 	free(block);
+}
+
+void *blocks_map(void *at, size_t size, int protection, int flags, int fd,
+		 off_t off)
+{
+	void *block;
+
+	if (size > MAP_MAX)
+		return mmap(at, size, protection, flags, fd, off);
+	block = blocks_take_zeroed(1, size);
+	return block != NULL ? block : MAP_FAILED;
+}
+
+int blocks_unmap(void *block, size_t size)
+{
+	if (size > MAP_MAX)
+		return munmap(block, size);
+	blocks_give(block);
+	return 0;
 }

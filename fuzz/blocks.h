@@ -9,6 +9,7 @@
 #define BDUS_FUZZ_BLOCKS_H
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /** blocks_take - as aligned_alloc(). */
 void *blocks_take(size_t align, size_t size);
@@ -19,10 +20,19 @@ void *blocks_take_zeroed(size_t n, size_t size);
 /** blocks_give - as free(). */
 void blocks_give(void *block);
 
+/** blocks_map - as mmap() of anonymous memory. */
+void *blocks_map(void *at, size_t size, int protection, int flags, int fd,
+		 off_t off);
+
+/** blocks_unmap - as munmap(), of all that was mapped at once. */
+int blocks_unmap(void *block, size_t size);
+
 #ifndef BLOCKS_C
 #define aligned_alloc blocks_take
 #define calloc blocks_take_zeroed
 #define free blocks_give
+#define mmap blocks_map
+#define munmap blocks_unmap
 #endif
 
 #endif /* BDUS_FUZZ_BLOCKS_H */

@@ -130,7 +130,7 @@ static bool repair_it(struct volume *volume, bool accept_stale)
 	if (find_out(volume, &repair, &check, accept_stale) != 0)
 		return false;
 	/* it looks further for what follows in the log than opening does */
-	if (repair.n_batches_lost > 0)
+	if (repair.n_batches_lost > 0 || repair.n_heads_lost > 0)
 		n_samples = 0;
 	error = repair_lose(&repair, &check.lost);
 	if (error == 0 && check.n_overlaps == 0 && repair_is_needed(&repair)) {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "drivers/compress/crc.h"
+#include "crc.h"
 #include "volume.h"
 
 #define N_BASES 4
@@ -140,15 +140,16 @@ static void volume_write(struct engine *engine, uint64_t lba, uint32_t n,
 			 unsigned char what)
 {
 	uint64_t n_blocks = engine->super.size / BLOCK_SIZE;
+	uint64_t x = lba + 1;
 	struct waiter waiter;
 
 	if (lba >= n_blocks || n > n_blocks - lba)
 		return;
 	memset(buffer, what, (size_t)n * BLOCK_SIZE);
 	/* half of it cannot be packed */
-	for (uint32_t i = 0, x = lba + 1; what & 1 && i < n * BLOCK_SIZE; i++) {
-		x = x * 1664525 + 1013904223;
-		buffer[i] = (unsigned char)(x >> 24);
+	for (uint32_t i = 0; what & 1 && i < n * BLOCK_SIZE; i += 8) {
+		x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+		memcpy(buffer + i, &x, sizeof(x));
 	}
 	waiter_init(&waiter);
 	waiter_wait(&waiter, engine,

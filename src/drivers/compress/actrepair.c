@@ -92,7 +92,7 @@ struct finding {
 	bool is_note; /* nothing is wrong with it */
 };
 
-#define N_FINDINGS 13
+#define N_FINDINGS 14
 
 static void repairing_findings(const struct repair *repair,
 			       const struct check *check,
@@ -107,6 +107,8 @@ static void repairing_findings(const struct repair *repair,
 		  repair->n_unproven, true },
 		{ "batches_lost", "batches of the log that are damaged",
 		  repair->n_batches_lost, false },
+		{ "segment_heads_lost", "heads of segments of it, likewise",
+		  repair->n_heads_lost, false },
 		{ "records_lost", "records of unknown blocks in them",
 		  repair->n_records_lost, false },
 		{ "segments_wrong", "segments that are counted wrong",

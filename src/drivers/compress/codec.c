@@ -60,9 +60,9 @@ static bool codec_set_up_single(struct codec *codec)
 		       ZSTD_ps_enable));
 }
 
-int codec_open(struct codec *codec, int level)
+int codec_open(struct codec *codec, int level, bool can_pack)
 {
-	size_t c = aligned(codec_compressor_size(level));
+	size_t c = can_pack ? aligned(codec_compressor_size(level)) : 0;
 	size_t d = aligned(ZSTD_estimateDCtxSize());
 	unsigned char *memory =
 		aligned_alloc(64, c + d + CODEC_ROOM + PLAIN_MAX);
@@ -73,12 +73,14 @@ int codec_open(struct codec *codec, int level)
 	if (memory == NULL)
 		return -ENOMEM;
 	/* contexts in memory of ours never ask for more */
-	codec->compressor = ZSTD_initStaticCCtx(memory, c);
+	if (can_pack)
+		codec->compressor = ZSTD_initStaticCCtx(memory, c);
 	codec->expander = ZSTD_initStaticDCtx(memory + c, d);
 	codec->record = memory + c + d;
 	codec->plain = codec->record + CODEC_ROOM;
-	if (codec->compressor != NULL && codec->expander != NULL &&
-	    codec_set_up_single(codec))
+	if (codec->expander != NULL &&
+	    (!can_pack ||
+	     (codec->compressor != NULL && codec_set_up_single(codec))))
 		return 0;
 	codec_close(codec);
 	return -ENOMEM;

@@ -14,7 +14,7 @@
 
 /**
  * struct codec - what one thread works with
- * @compressor: of zstd, in @memory
+ * @compressor: of zstd, in @memory; NULL: it can only unpack
  * @expander: of zstd, in @memory
  * @memory: of both
  * @level: of zstd
@@ -34,8 +34,16 @@ struct codec {
 	unsigned char *plain;
 };
 
-/** codec_open - allocate all. Return: 0 or -ENOMEM. */
-int codec_open(struct codec *codec, int level);
+/**
+ * codec_open - allocate all
+ * @codec: filled in
+ * @level: of zstd; 0: its default
+ * @can_pack: else it can only unpack, which takes less memory, at high levels
+ *	by far
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int codec_open(struct codec *codec, int level, bool can_pack);
 
 /** codec_close - undo codec_open(). */
 void codec_close(struct codec *codec);

@@ -33,7 +33,8 @@ static int engine_make_codecs(struct engine *engine)
 	memset(engine->counts, 0, n * sizeof(*engine->counts));
 	while (engine->n_codecs < n) {
 		int error =
-			codec_open(&engine->codecs[engine->n_codecs], level);
+			codec_open(&engine->codecs[engine->n_codecs], level,
+				   !engine->options.is_read_only);
 
 		if (error != 0)
 			return error;

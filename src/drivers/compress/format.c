@@ -112,6 +112,7 @@ static const char *super_state_wrong(const struct super *super)
 	if (position->segment >= super->n_segments ||
 	    position->next >= super->n_segments ||
 	    position->off > super->segment_size ||
+	    position->batch > NUMBER_MAX || position->sequence > NUMBER_MAX ||
 	    position->off % BLOCK_SIZE != 0)
 		return "its place in the log is impossible";
 	if (super->level < 0 || super->level > LEVEL_MAX)
@@ -185,6 +186,7 @@ bool segment_head_is_valid(const struct segment_head *head,
 {
 	return head->magic == SEGMENT_MAGIC && head->nonce == super->nonce &&
 	       head->segment == segment && head->next < super->n_segments &&
+	       head->batch < NUMBER_MAX && head->sequence < NUMBER_MAX &&
 	       head->crc == crc_without(head, sizeof(*head),
 					offsetof(struct segment_head, crc));
 }
@@ -237,6 +239,8 @@ static bool batch_check(const struct batch_head *head,
 	       head->len >= BLOCK_SIZE && head->len % BLOCK_SIZE == 0 &&
 	       head->len <= room && head->len <= BATCH_MAX &&
 	       head->n_records <= BATCH_RECORDS_MAX &&
+	       head->batch < NUMBER_MAX &&
+	       head->sequence <= NUMBER_MAX - head->n_records &&
 	       batch_records_valid(head, super, has_payloads) &&
 	       head->crc == batch_crc(head);
 }

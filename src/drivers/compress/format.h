@@ -264,6 +264,8 @@ static inline uint64_t entry_make(uint64_t off, uint32_t len, uint32_t n_blocks)
 /* Of a batch: bytes, and records. */
 #define BATCH_MAX (1U << 20)
 #define BATCH_RECORDS_MAX 256U
+/* Of batches, and sequences: all are lower, so that they never begin anew. */
+#define NUMBER_MAX (1ULL << 62)
 
 /**
  * struct segment_head - in the first block of a segment

@@ -28,7 +28,7 @@ static uint64_t *map_entry(const struct map *map, const struct leaf *leaf,
 
 static int map_make_cache(struct map *map, uint64_t cache, unsigned int n_users)
 {
-	uint64_t n = cache / BLOCK_SIZE;
+	uint64_t n = cache / BLOCK_SIZE, all = n_leaves(map->super);
 	void *pages;
 
 	/* replay needs a right for each record of a batch */
@@ -38,6 +38,9 @@ static int map_make_cache(struct map *map, uint64_t cache, unsigned int n_users)
 	map->n_leaves = 2 * map->n_rights + n_users + 2;
 	if (n > map->n_leaves)
 		map->n_leaves = (uint32_t)n;
+	/* there are no more of them */
+	if (map->n_leaves > all)
+		map->n_leaves = (uint32_t)all;
 	map->n_rights_left = map->n_rights;
 	for (map->n_hash = 64; map->n_hash < map->n_leaves;)
 		map->n_hash *= 2;

@@ -110,7 +110,8 @@ struct map {
  * @map: filled in
  * @super: geometry; has to stay
  * @medium: has to stay
- * @cache: bytes for pages, a third of it more for copies in checkpoints
+ * @cache: bytes for pages, a third of it more for copies in checkpoints; no
+ *	more of them are kept than the volume has
  * @n_users: most threads that use it at once
  *
  * Return: 0 or -ENOMEM.

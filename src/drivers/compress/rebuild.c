@@ -5,10 +5,12 @@
  *
  * For each of their blocks the log has a last record, or none. It need not be
  * what the map had: a later one may be damaged, or its segment used again. But
- * of each segment it is known how many blocks of these pages are live in it.
- * What is left of a page and the log agree on is taken; then all that could be
- * in a segment, if exactly as many are missing there and none of its records
- * is damaged. What remains may be an older version.
+ * the checksum of a page is known mostly: if what is left of it, and the log
+ * for the rest, has that, it is what was lost (prove.c). And of each segment it
+ * is known how many blocks of these pages are live in it. What is left of a
+ * page and the log agree on is taken; then all that could be in a segment, if
+ * exactly as many are missing there and none of its records is damaged. What
+ * remains may be an older version.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,11 +28,19 @@
 
 enum choice {
 	CHOICE_OPEN,
+	CHOICE_PROVEN,	 /* the page's checksum tells that it is this hint */
 	CHOICE_LOG,	 /* what the log says */
 	CHOICE_HINT,	 /* what was on the page */
 	CHOICE_NOTHING,	 /* neither: not mapped, if nothing is missing */
 	CHOICE_UNPROVEN, /* what the log says may be old */
 	CHOICE_LOST,
+};
+
+/* Of data that is not found, what blocks can have had it? */
+enum lack {
+	LACK_NOTHING,
+	LACK_MENTIONED, /* all records are known where some is missing */
+	LACK_ANY,
 };
 
 struct leaf_lost *rebuild_leaf(const struct repair *repair, uint64_t index)
@@ -185,9 +195,7 @@ static bool rebuild_can(const struct repair *repair, uint64_t entry)
 	return !repair->is_known[segment] || repair->residual[segment] > 0;
 }
 
-/* Does a hint tell of a record that is there? */
-static bool rebuild_has_record(struct repair *repair, uint64_t lba,
-			       uint64_t entry)
+bool rebuild_has_record(struct repair *repair, uint64_t lba, uint64_t entry)
 {
 	struct engine *engine = &repair->engine;
 
@@ -211,7 +219,7 @@ static void rebuild_take(struct repair *repair, struct leaf_lost *leaf,
 }
 
 /* Where page and log agree, or neither has data. */
-static void rebuild_agree(struct repair *repair, struct leaf_lost *leaf,
+static bool rebuild_agree(struct repair *repair, struct leaf_lost *leaf,
 			  uint32_t i)
 {
 	const struct mention *found = &leaf->found[i];
@@ -219,7 +227,7 @@ static void rebuild_agree(struct repair *repair, struct leaf_lost *leaf,
 	uint64_t hint = leaf->hints[i];
 
 	if (!leaf->has_hints)
-		return;
+		return false;
 	if (is_no_data(hint) && !is_data(found->entry))
 		rebuild_take(repair, leaf, i, CHOICE_HINT);
 	else if (leaf->is_sure && is_data(hint) && hint == found->entry)
@@ -227,6 +235,7 @@ static void rebuild_agree(struct repair *repair, struct leaf_lost *leaf,
 	else if (!is_no_data(hint) && hint != found->entry &&
 		 !rebuild_has_record(repair, lba, hint))
 		leaf->hints[i] = HINT_NONE;
+	return true;
 }
 
 static bool is_hint(const struct leaf_lost *leaf, uint32_t i)
@@ -324,8 +333,11 @@ static void rebuild_choose(struct repair *repair)
 	uint32_t n_segments = repair->engine.super.n_segments;
 
 	for (size_t i = 0; i < repair->n_leaves; i++)
-		for (uint32_t j = 0; j < PAGE_ENTRIES; j++)
-			rebuild_agree(repair, repair->leaves[i], j);
+		if (prove_leaf(repair, repair->leaves[i]))
+			for (uint32_t j = 0; j < PAGE_ENTRIES; j++)
+				rebuild_take(repair, repair->leaves[i], j,
+					     CHOICE_PROVEN);
+	rebuild_each(repair, rebuild_agree);
 	do {
 		while (rebuild_each(repair, rebuild_decide) > 0)
 			;
@@ -357,34 +369,67 @@ static bool rebuild_is_doubtful(const struct leaf_lost *leaf, uint32_t i)
 	       (leaf->hints[i] == 0 && rebuild_is_blank(leaf, i));
 }
 
-/*
- * Are there blocks, somewhere in these pages, that have data or are lost, and
- * are not found? Those that are given up need not be them.
- */
-static bool rebuild_lacks(const struct repair *repair)
+/* Are there blocks that are lost, somewhere in these pages, and not found? */
+static bool rebuild_lacks_bad(const struct repair *repair)
 {
 	uint64_t n_bad = repair->engine.map.n_bad;
 
 	for (size_t i = 0; i < repair->n_leaves; i++)
 		for (uint32_t j = 0; j < PAGE_ENTRIES; j++)
-			n_bad += repair->leaves[i]->choice[j] == CHOICE_HINT &&
+			n_bad += (repair->leaves[i]->choice[j] == CHOICE_HINT ||
+				  repair->leaves[i]->choice[j] ==
+					  CHOICE_PROVEN) &&
 				 repair->leaves[i]->hints[j] == ENTRY_BAD;
-	for (uint32_t i = 0; i < repair->engine.super.n_segments; i++)
-		if (repair->is_known[i] && repair->residual[i] != 0)
-			return true;
-	return repair->n_unexplained != 0 || n_bad < repair->engine.super.n_bad;
+	return n_bad < repair->engine.super.n_bad;
+}
+
+/*
+ * Are there blocks that have data or are lost, and are not found? Those that
+ * are given up need not be them.
+ */
+static enum lack rebuild_lacks(const struct repair *repair)
+{
+	enum lack lack = LACK_NOTHING;
+
+	if (rebuild_lacks_bad(repair))
+		return LACK_ANY;
+	for (uint32_t i = 0; i < repair->engine.super.n_segments; i++) {
+		bool is_known = repair->is_known[i];
+
+		if (is_known ? repair->residual[i] == 0 :
+			       repair->n_unexplained == 0)
+			continue;
+		/* some record there, nobody knows of which block */
+		if (!repair->is_complete[i] || repair->residual[i] < 0)
+			return LACK_ANY;
+		lack = LACK_MENTIONED;
+	}
+	if (lack == LACK_NOTHING && repair->n_unexplained != 0)
+		lack = LACK_ANY;
+	return lack;
+}
+
+/* Can a block of which there is no data be what is not found? */
+static bool rebuild_may_lack(const struct leaf_lost *leaf, uint32_t i,
+			     enum lack lack)
+{
+	return lack == LACK_ANY ||
+	       (lack == LACK_MENTIONED && leaf->found[i].sequence != 0);
 }
 
 /* The entry of a block; %ENTRY_BAD: its data is lost. */
 static uint64_t rebuild_entry(const struct repair *repair,
 			      const struct leaf_lost *leaf, uint32_t i,
-			      bool lacks)
+			      enum lack lack)
 {
 	uint64_t found = leaf->found[i].entry, hint = 0;
+	bool lacks = rebuild_may_lack(leaf, i, lack);
 
 	if (is_hint(leaf, i))
 		hint = leaf->hints[i];
 	switch ((enum choice)leaf->choice[i]) {
+	case CHOICE_PROVEN:
+		return leaf->hints[i];
 	case CHOICE_LOG:
 		return found;
 	case CHOICE_HINT:
@@ -416,7 +461,7 @@ static int rebuild_put(struct repair *repair, uint64_t lba, uint64_t entry,
 }
 
 static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
-			bool lacks)
+			enum lack lack)
 {
 	uint64_t n_blocks = repair->engine.super.size / BLOCK_SIZE;
 	uint64_t first = leaf->index * PAGE_ENTRIES;
@@ -424,7 +469,7 @@ static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
 
 	for (uint32_t i = 0;
 	     error == 0 && i < PAGE_ENTRIES && first + i < n_blocks; i++) {
-		uint64_t entry = rebuild_entry(repair, leaf, i, lacks);
+		uint64_t entry = rebuild_entry(repair, leaf, i, lack);
 
 		if (entry != 0)
 			error = rebuild_put(repair, first + i, entry,
@@ -449,7 +494,7 @@ static void rebuild_close(struct repair *repair)
 int rebuild_map(struct repair *repair)
 {
 	const struct super *super = &repair->engine.super;
-	bool lacks;
+	enum lack lack;
 	int error = 0;
 
 	if (repair->n_leaves == 0)
@@ -467,9 +512,9 @@ int rebuild_map(struct repair *repair)
 						     super->segment_size);
 	}
 	rebuild_choose(repair);
-	lacks = rebuild_lacks(repair);
+	lack = rebuild_lacks(repair);
 	for (size_t i = 0; error == 0 && i < repair->n_leaves; i++)
-		error = rebuild_page(repair, repair->leaves[i], lacks);
+		error = rebuild_page(repair, repair->leaves[i], lack);
 	rebuild_close(repair);
 	return error;
 }

@@ -18,7 +18,7 @@ int recompress_begin(struct engine *engine, int level)
 		engine->options.is_read_only ? -EROFS : engine_ready(engine);
 
 	if (error == 0)
-		error = codec_open(&codec, level);
+		error = codec_open(&codec, level, true);
 	if (error != 0)
 		return error;
 	pthread_mutex_lock(&engine->map.lock);

@@ -58,7 +58,6 @@ static int repair_try(struct repair *repair, struct medium *medium,
 	*repair = (struct repair){ .options = *options };
 	repair->engine.medium = medium;
 	repair->engine.options = (struct engine_options){
-		.n_workers = 1,
 		.map_cache = options->map_cache,
 		.is_read_only = true,
 	};
@@ -129,7 +128,7 @@ bool repair_is_needed(const struct repair *repair)
 	return is_super || repair->was_marked || repair->n_pages_lost > 0 ||
 	       repair->n_leaves > 0 || repair->n_segments_wrong > 0 ||
 	       repair->is_count_wrong || repair->n_batches_lost > 0 ||
-	       repair->n_unreadable > 0 ||
+	       repair->n_heads_lost > 0 || repair->n_unreadable > 0 ||
 	       (repair->is_stale && repair->options.accept_stale);
 }
 

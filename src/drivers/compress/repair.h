@@ -8,17 +8,22 @@
  * refers to, superblocks come last; a crash before leaves the volume as it was.
  *
  * Rooms: survey (superblocks, tree, segments), rebuild (pages that are lost,
- * from the log), salvage (the log behind the checkpoint), repair (all of it).
+ * from the log), prove (by their checksums), salvage (the log behind the
+ * checkpoint), repair (all of it).
  *
- * A block is taken from the log only if that is proven to be its last version,
- * by the number of live blocks that the map knows of each segment. Else it is
- * lost: reading it is an error until it is written again.
+ * A block is taken from the log only if that is proven to be its last version:
+ * by the checksum of the page of the map, or by the number of live blocks that
+ * the map knows of each segment. Else it is lost: reading it is an error until
+ * it is written again.
  */
 #ifndef BDUS_COMPRESS_REPAIR_H
 #define BDUS_COMPRESS_REPAIR_H
 
 #include "engine.h"
 #include "ranges.h"
+
+/* Of the last checkpoints, tried where a page does not tell its own. */
+#define N_GENERATIONS 16U
 
 /** enum copy_state - of superblocks A, B and C. */
 enum copy_state {
@@ -47,6 +52,9 @@ struct repair_options {
  * @has_hints: something was there
  * @is_sure: it is what is left of the page that counts, no older version
  * @hints: what it said
+ * @has_crc: the checksum of the page that counts is known
+ * @crc: it
+ * @raw: what is in the place of that page
  * @found: what the log says of each block
  * @choice: what is taken, enum choice (rebuild.c)
  */
@@ -55,6 +63,9 @@ struct leaf_lost {
 	bool has_hints;
 	bool is_sure;
 	uint64_t hints[PAGE_ENTRIES];
+	bool has_crc;
+	uint32_t crc;
+	struct page raw;
 	struct mention {
 		uint64_t entry;
 		uint64_t origin;
@@ -77,6 +88,7 @@ struct leaf_lost {
  * @n_segments_wrong: segments that the map counts otherwise
  * @is_count_wrong: the volume's own counts are not those of the map
  * @n_batches_lost: batches of the log, behind the checkpoint
+ * @n_heads_lost: heads of segments there, in front of a batch that is whole
  * @n_records_lost: records in them
  * @n_restored: blocks whose place was found in the log
  * @n_unproven: blocks that may be older versions
@@ -106,6 +118,7 @@ struct repair {
 	uint64_t n_segments_wrong;
 	bool is_count_wrong;
 	uint64_t n_batches_lost;
+	uint64_t n_heads_lost;
 	uint64_t n_records_lost;
 	uint64_t n_restored;
 	uint64_t n_unproven;
@@ -178,6 +191,18 @@ int survey_map(struct repair *repair);
 
 /** rebuild_leaf - a page that is to be rebuilt, or NULL: it is not. */
 struct leaf_lost *rebuild_leaf(const struct repair *repair, uint64_t index);
+
+/** rebuild_has_record - does an entry tell of a record that is there? */
+bool rebuild_has_record(struct repair *repair, uint64_t lba, uint64_t entry);
+
+/**
+ * prove_leaf - find out what a page was, by its checksum
+ * @repair: the log was scanned for it
+ * @leaf: the page; its hints are filled in
+ *
+ * Return: whether they are proven now.
+ */
+bool prove_leaf(struct repair *repair, struct leaf_lost *leaf);
 
 /** rebuild_map - fill pages that are lost. Return: 0, -EAGAIN, -errno. */
 int rebuild_map(struct repair *repair);

@@ -84,9 +84,12 @@ int recover_replay(struct engine *engine, bool may_write);
  * tail_find - does the log go on behind something that is not a batch?
  * @engine: map loaded; segment_buf is used
  * @at: where there is no batch of the log
- * @is_thorough: look at each segment, not just at those that follow
- * @next: the first batch from there on that proves it: when it was written,
- *	the one that is not there was durable
+ * @is_thorough: look at each segment, not just at those that follow, and of
+ *	those that were free at some; at all of these if there are batches
+ * @next: the first batch from there on
+ *
+ * It does if there is a batch that proves it: when it was written, the one that
+ * is not there was durable.
  *
  * Return: whether it does.
  */

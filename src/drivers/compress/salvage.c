@@ -90,6 +90,7 @@ static int salvage_gap(struct repair *repair, const struct position *at,
 				     next->off, &sequence, next->sequence,
 				     &n_found);
 	repair->n_batches_lost += next->batch - at->batch;
+	repair->n_heads_lost += next->batch == at->batch;
 	repair->n_records_lost += n_records - n_found;
 	if (n_records > n_found)
 		repair->is_stale = true;

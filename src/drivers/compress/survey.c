@@ -16,6 +16,9 @@
 #include "rooms.h"
 #include "scan.h"
 
+/* More than is between two that are neighbours in the log. */
+#define NUMBERS_APART (1ULL << 40)
+
 /* How far a reference to a page is believed. */
 enum trust { TRUST_NONE, TRUST_HINT, TRUST_SURE };
 
@@ -203,6 +206,55 @@ static enum trust survey_child(const struct tree *tree, unsigned int level,
 	return ref->flags & PAGE_PRESENT ? TRUST_HINT : TRUST_NONE;
 }
 
+/* Do these references make the page that is lost, as its checksum tells? */
+static bool survey_prove_refs(const struct tree *tree, struct page_ref ref,
+			      const struct page_ref *refs, uint64_t n,
+			      struct page *page)
+{
+	uint64_t last = tree->super->generation;
+
+	memset(page->entries, 0, sizeof(page->entries));
+	memcpy(page->entries, refs, n * sizeof(*refs));
+	for (uint64_t i = 0; i <= N_GENERATIONS; i++) {
+		if (page_is_valid(page, tree->super, page->number, ref.crc))
+			return true;
+		page->generation = last - i;
+	}
+	return false;
+}
+
+/*
+ * What a damaged page, of which @raw is in its place, refers to: what was found
+ * to be so, or else the newest versions of all, if that is proven.
+ */
+static bool survey_prove(struct tree *tree, unsigned int level, uint64_t index,
+			 const struct page *raw)
+{
+	struct level *below = &tree->levels[level - 1];
+	struct page_ref ref = tree->levels[level].refs[index];
+	uint64_t first = index * PAGE_ENTRIES;
+	uint64_t n = below->n - first < PAGE_ENTRIES ? below->n - first :
+						       PAGE_ENTRIES;
+	struct page_ref newest[PAGE_ENTRIES];
+	struct page page = { .magic = PAGE_MAGIC,
+			     .crc = ref.crc,
+			     .nonce = tree->super->nonce,
+			     .number = page_number(tree, level, index),
+			     .generation = raw->generation };
+
+	if ((ref.flags & ~PAGE_SLOT) != PAGE_PRESENT)
+		return false;
+	if (survey_prove_refs(tree, ref, below->refs + first, n, &page))
+		return true;
+	for (uint64_t i = 0; i < n; i++)
+		newest[i] = survey_newest(
+			tree, page_number(tree, level - 1, first + i));
+	if (!survey_prove_refs(tree, ref, newest, n, &page))
+		return false;
+	memcpy(below->refs + first, newest, n * sizeof(*newest));
+	return true;
+}
+
 /* A page of a level above: bring in what it refers to. */
 static void survey_upper(struct repair *repair, unsigned int level,
 			 uint64_t index, uint8_t trust, uint8_t *trusts)
@@ -213,7 +265,7 @@ static void survey_upper(struct repair *repair, unsigned int level,
 	uint64_t first = index * PAGE_ENTRIES;
 	uint64_t n = below->n - first < PAGE_ENTRIES ? below->n - first :
 						       PAGE_ENTRIES;
-	struct page page;
+	struct page page = { 0 };
 	bool is_good = tree_read(tree, level, index, ref, &page) == 0;
 	bool has_raw =
 		is_good || (ref.flags & PAGE_PRESENT &&
@@ -233,6 +285,8 @@ static void survey_upper(struct repair *repair, unsigned int level,
 			tree, level - 1, i,
 			has_raw && trust != TRUST_NONE ? &page : NULL,
 			&below->refs[i]);
+	if (trust == TRUST_SURE && survey_prove(tree, level, index, &page))
+		memset(trusts + first, TRUST_SURE, n);
 }
 
 /* All levels above the lowest. Return: trust in each page of that, or NULL. */
@@ -350,32 +404,168 @@ static void survey_latest(const struct repair *repair, uint32_t *last,
 	}
 }
 
+static void survey_raise(uint64_t *number, uint64_t to)
+{
+	if (to > *number)
+		*number = to;
+}
+
+static uint64_t survey_after(uint64_t number)
+{
+	return number < NUMBER_MAX - NUMBERS_APART ? number + NUMBERS_APART :
+						     NUMBER_MAX;
+}
+
 /*
- * The checkpoint's place in the log: in the segment that was begun last, or,
- * if that was about to be begun, in the one before. To start earlier does no
- * harm as long as all that follows is there, in its order.
+ * A place behind all that there is in the log, and whatever is damaged there:
+ * no number of it comes again, or what is old could seem to follow some day.
  */
+static void survey_beyond(struct repair *repair, uint32_t segment,
+			  struct position *position)
+{
+	struct engine *engine = &repair->engine;
+	const struct batch_head *batch;
+
+	*position = (struct position){ .segment = segment, .next = segment };
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		scan_read(engine, i);
+		for (uint32_t at = BLOCK_SIZE;
+		     (batch = scan_batch(engine, &at)) != NULL;
+		     at += batch->len) {
+			survey_raise(&position->session, batch->session);
+			survey_raise(&position->batch, batch->batch);
+			survey_raise(&position->sequence, batch->sequence);
+		}
+	}
+	position->session = survey_after(position->session);
+	position->batch = survey_after(position->batch);
+	position->sequence = survey_after(position->sequence);
+}
+
+/* The last session of the log, as far as it is there. */
+struct session {
+	uint64_t number;
+	bool is_known; /* the table has a segment of it */
+	bool has_head;
+	struct segment_head head; /* the first one */
+};
+
+static void survey_session_head(const struct repair *repair,
+				struct session *session,
+				const struct segment_head *head)
+{
+	const struct segment *segments = repair->engine.map.space.segments;
+
+	if (head->session > session->number)
+		*session = (struct session){ .number = head->session };
+	if (head->session < session->number)
+		return;
+	if (head->sequence == segments[head->segment].use.first_sequence)
+		session->is_known = true;
+	if (!session->has_head || head->batch < session->head.batch)
+		session->head = *head;
+	session->has_head = true;
+}
+
+static void survey_session(struct repair *repair, struct session *session)
+{
+	struct engine *engine = &repair->engine;
+
+	*session = (struct session){ 0 };
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		const struct segment_head *head;
+		const struct batch_head *batch;
+
+		scan_read(engine, i);
+		head = scan_head(engine, i);
+		if (head != NULL)
+			survey_session_head(repair, session, head);
+		for (uint32_t at = BLOCK_SIZE;
+		     (batch = scan_batch(engine, &at)) != NULL;
+		     at += batch->len)
+			if (batch->session > session->number)
+				*session = (struct session){
+					.number = batch->session
+				};
+	}
+}
+
+/* Is the batch there that was the last one before the session? */
+static bool survey_is_first(struct repair *repair,
+			    const struct session *session)
+{
+	struct engine *engine = &repair->engine;
+	const struct position *end = &engine->super.position;
+	const struct batch_head *batch;
+
+	/* the first one of all, or after the last clean end */
+	if (session->head.batch == 1 ||
+	    (session->head.batch == end->batch &&
+	     session->head.prev_crc == end->prev_crc))
+		return true;
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		scan_read(engine, i);
+		for (uint32_t at = BLOCK_SIZE;
+		     (batch = scan_batch(engine, &at)) != NULL;
+		     at += batch->len)
+			if (batch->session < session->number &&
+			    batch->batch + 1 == session->head.batch &&
+			    batch->crc == session->head.prev_crc)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * A session begins with a checkpoint that knows none of its segments. If that
+ * was the last one, the log begins with the session, else in the segment that
+ * was begun last, or, if that was about to be begun, in the one before. To
+ * start earlier does no harm as long as all that follows is there, in its
+ * order.
+ */
+static bool survey_find_position(struct repair *repair,
+				 const struct session *session, uint32_t last,
+				 uint32_t before, struct position *found)
+{
+	if (session->has_head && !session->is_known) {
+		repair->is_stale =
+			repair->is_stale || !survey_is_first(repair, session);
+		*found = (struct position){
+			.session = session->number,
+			.batch = session->head.batch,
+			.sequence = session->head.sequence,
+			.segment = session->head.segment,
+			.next = session->head.next,
+			.prev_crc = session->head.prev_crc,
+		};
+		return true;
+	}
+	if (survey_start(repair, before, found) && found->next == last &&
+	    found->session == session->number)
+		return true;
+	return survey_start(repair, last, found);
+}
+
 static void survey_position(struct repair *repair)
 {
 	struct position *position = &repair->engine.super.position, found;
+	struct session session;
 	uint32_t last, before;
 
 	survey_latest(repair, &last, &before);
+	survey_session(repair, &session);
 	for (uint32_t i = 0; i < repair->engine.super.n_segments; i++)
 		if (!repair->is_known[i])
 			repair->is_stale = true;
-	if ((survey_start(repair, before, &found) && found.next == last) ||
-	    survey_start(repair, last, &found)) {
+	if (survey_find_position(repair, &session, last, before, &found)) {
 		*position = found;
 	} else {
-		/* beyond all that there is */
 		repair->is_stale = true;
-		*position = (struct position){ .session = UINT64_MAX / 2,
-					       .batch = UINT64_MAX / 2,
-					       .sequence = UINT64_MAX / 2,
-					       .segment = last,
-					       .next = last };
+		survey_beyond(repair, last, position);
 	}
+	/* there is something of which nothing leads to it */
+	if (session.number > position->session)
+		repair->is_stale = true;
 }
 
 /* --- the lowest level -------------------------------------------------------
@@ -430,10 +620,27 @@ static void survey_table_page(struct repair *repair, uint64_t index,
 	}
 }
 
+/* If nothing else, its checksum tells what it was. */
+static void survey_keep(const struct repair *repair, struct leaf_lost *leaf,
+			struct page_ref ref)
+{
+	const struct tree *tree = &repair->engine.map.tree;
+	uint64_t number = n_segment_pages(tree->super) + leaf->index;
+
+	leaf->has_crc = (ref.flags & ~PAGE_SLOT) == PAGE_PRESENT;
+	leaf->crc = ref.crc;
+	if (tree->medium->read(tree->medium, &leaf->raw, sizeof(leaf->raw),
+			       tree->super->map_off[ref.flags & PAGE_SLOT] +
+				       number * BLOCK_SIZE) != 0)
+		memset(&leaf->raw, 0, sizeof(leaf->raw));
+}
+
 static int survey_lose(struct repair *repair, uint64_t index,
-		       const struct page *raw, bool is_sure)
+		       const struct page *raw, enum trust trust, bool is_sure)
 {
 	struct leaf_lost **slot = &repair->leaves[repair->n_leaves], *leaf;
+	struct tree *tree = &repair->engine.map.tree;
+	uint64_t number = n_segment_pages(tree->super) + index;
 
 	*slot = calloc(1, sizeof(**slot));
 	leaf = *slot;
@@ -443,6 +650,8 @@ static int survey_lose(struct repair *repair, uint64_t index,
 	leaf->index = index;
 	leaf->has_hints = raw != NULL;
 	leaf->is_sure = is_sure;
+	if (trust == TRUST_SURE)
+		survey_keep(repair, leaf, tree->levels[0].refs[number]);
 	if (raw != NULL)
 		memcpy(leaf->hints, raw->entries, sizeof(leaf->hints));
 	return 0;
@@ -505,7 +714,7 @@ static int survey_leaf_page(struct repair *repair, uint64_t index,
 		repair->n_leaves_lost++;
 	}
 	/* what is whole, but not the one referred to, is another version */
-	return survey_lose(repair, index, has_raw ? &page : NULL,
+	return survey_lose(repair, index, has_raw ? &page : NULL, trust,
 			   has_raw && trust == TRUST_SURE &&
 				   !survey_is_whole(tree, &page, number));
 }

@@ -10,6 +10,9 @@
 #include "rooms.h"
 #include "scan.h"
 
+/* Free segments that are looked at, if nothing tells that there is more. */
+#define PROBES 64U
+
 /* A search for a batch that proves it, and the first one that is there. */
 struct tail {
 	struct engine *engine;
@@ -18,12 +21,17 @@ struct tail {
 	struct position *next;
 };
 
-static bool tail_proves(const struct tail *tail, const struct batch_head *head)
+static bool tail_is_later(const struct tail *tail,
+			  const struct batch_head *head)
 {
 	return head->session == tail->at->session &&
 	       head->batch > tail->at->batch &&
-	       head->durable > tail->at->batch &&
 	       head->sequence >= tail->at->sequence;
+}
+
+static bool tail_proves(const struct tail *tail, const struct batch_head *head)
+{
+	return tail_is_later(tail, head) && head->durable > tail->at->batch;
 }
 
 /* The very batch that is missing: it is there, but nothing led to it. */
@@ -59,11 +67,9 @@ static bool tail_look(struct tail *tail, uint32_t segment, uint32_t from,
 
 	for (; (head = scan_batch(tail->engine, &from)) != NULL;
 	     from += head->len) {
-		bool is_proof = tail_proves(tail, head);
-
-		if (is_proof || tail_continues(tail, head))
+		if (tail_is_later(tail, head) || tail_continues(tail, head))
 			tail_note(tail, head, segment, from, then);
-		if (is_proof)
+		if (tail_proves(tail, head))
 			return true;
 	}
 	return false;
@@ -91,15 +97,29 @@ static bool tail_follow(struct tail *tail, uint32_t segment)
 	}
 }
 
-/* Of all segments the one that the log went on with. */
-static bool tail_find_segment(const struct tail *tail, uint32_t *segment)
+/* Can the log have gone on there? Only in what was free at the checkpoint. */
+static bool tail_is_free(const struct tail *tail, uint32_t segment)
+{
+	return tail->engine->map.space.segments[segment].state == SEGMENT_FREE;
+}
+
+/*
+ * The segment that the log went on with: of all, or of those that are free,
+ * which are taken in their order, the first few, unless there is more already.
+ */
+static bool tail_find_segment(const struct tail *tail, bool is_thorough,
+			      uint32_t *segment)
 {
 	struct engine *engine = tail->engine;
 	const struct segment_head *head = (const void *)engine->segment_buf;
 	struct medium *medium = engine->medium;
+	uint32_t left = is_thorough || tail->has_first ? UINT32_MAX : PROBES;
 	uint64_t least = UINT64_MAX;
 
-	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+	for (uint32_t i = 0; i < engine->super.n_segments && left > 0; i++) {
+		if (!is_thorough && !tail_is_free(tail, i))
+			continue;
+		left--;
 		if (medium->read(medium, engine->segment_buf, BLOCK_SIZE,
 				 segment_off(&engine->super, i)) != 0 ||
 		    !segment_head_is_valid(head, &engine->super, i) ||
@@ -123,6 +143,9 @@ bool tail_find(struct engine *engine, const struct position *at,
 		      at->off > BLOCK_SIZE ? at->off : BLOCK_SIZE, at->next) ||
 	    tail_follow(&tail, at->next))
 		return true;
-	return is_thorough && tail_find_segment(&tail, &segment) &&
+	/* after a clean end there is no more */
+	if (!is_thorough && engine->super.flags & SUPER_CLEAN)
+		return false;
+	return tail_find_segment(&tail, is_thorough, &segment) &&
 	       tail_follow(&tail, segment);
 }
