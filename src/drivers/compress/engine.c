@@ -212,10 +212,34 @@ static int engine_look(struct engine *engine)
 	return engine_make_rooms(engine);
 }
 
+/*
+ * Writes have failed: what is read may be in a cache only, and be gone some
+ * day, together with what was durable and what it stands for.
+ */
+static int engine_look_again(struct engine *engine, bool may_write)
+{
+	struct medium *medium = engine->medium;
+	int error = 0;
+
+	engine->reason = "cannot be written";
+	if (may_write)
+		error = medium->sync(medium);
+	if (error != 0)
+		return error;
+	medium->forget(medium);
+	error = engine_look(engine);
+	engine->super.flags |= SUPER_NEEDS_CHECK;
+	engine->durable.flags |= SUPER_NEEDS_CHECK;
+	engine->needs_check = true;
+	return error;
+}
+
 static int engine_load(struct engine *engine, bool may_write)
 {
 	int error = engine_look(engine);
 
+	if (error == 0 && engine->needs_check && engine->medium->forget != NULL)
+		error = engine_look_again(engine, may_write);
 	if (error != 0)
 		return error;
 	engine->reason = "cannot be written";

@@ -62,6 +62,20 @@ static int file_allocate(struct medium *medium, uint64_t off, uint64_t len)
 	return fd_allocate(((struct file *)medium)->fd, off, len);
 }
 
+/*
+ * The kernel keeps pages that it could not write, as if they were clean, and
+ * tells of that only once.
+ */
+static void fd_forget(int fd)
+{
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static void file_forget(struct medium *medium)
+{
+	fd_forget(((struct file *)medium)->fd);
+}
+
 static int file_failed(const struct file *file, const char *path,
 		       const char *what)
 {
@@ -92,7 +106,8 @@ int file_open(struct file *file, const char *path, bool is_read_only)
 
 	*file = (struct file){ .medium = { .read = file_read,
 					   .write = file_write,
-					   .sync = file_sync } };
+					   .sync = file_sync,
+					   .forget = file_forget } };
 	file->fd = -1;
 	if (stat(path, &st) != 0)
 		return file_failed(file, path, "cannot open");
@@ -161,13 +176,19 @@ static int backing_punch(struct medium *medium, uint64_t off, uint64_t len)
 	return store_discard(backing_store(medium), (uint32_t)len, off);
 }
 
+static void backing_forget(struct medium *medium)
+{
+	fd_forget(backing_store(medium)->fd);
+}
+
 void backing_init(struct backing *backing, const struct store *store)
 {
 	*backing = (struct backing){ .medium = { .size = store->size,
 						 .read = backing_read,
 						 .write = backing_write,
 						 .sync = backing_sync,
-						 .punch = backing_punch },
+						 .punch = backing_punch,
+						 .forget = backing_forget },
 				     .store = store };
 	if (store->is_file)
 		backing->medium.allocate = backing_allocate;
