@@ -115,7 +115,7 @@ void log_refill(struct log *log)
 	bool was_found = log->medium->allocate != NULL;
 	uint32_t segment = 0;
 
-	/* after opening nobody knows which are allocated: one after the other */
+	/* after opening nobody knows which are allocated: all in turn */
 	while (was_found) {
 		pthread_mutex_lock(&log->map->lock);
 		was_found = space->n_ready < SEGMENTS_READY &&
