@@ -3,9 +3,7 @@
 # opens, packing anew while it is in use.
 
 load lib
-
-# json FILTER: of what stats prints
-json() { bdus stats --json "$dev" | jq -r "$1"; }
+load compress
 
 # overcommitted OPTION...: a disk of 1 GiB on 64 MiB
 overcommitted() {

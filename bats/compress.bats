@@ -4,6 +4,7 @@
 
 load lib
 load backing
+load compress
 
 # How often, where the number matters (200 and 500 for the README's figures).
 reruns=${BDUS_RERUNS:-20}
@@ -22,14 +23,6 @@ volume() {
 }
 
 rerun() { bdus rerun "$id" compress file; }
-
-sum() { sha256sum <"$1"; }
-
-# is_sound FILE: nothing is wrong with the volume, and all can be read
-is_sound() { [[ -z $(bdus compress check --verify-data "$1") ]]; }
-
-# is_clean FILE: it was closed
-is_clean() { [[ $(bdus compress info --json "$1") == *'"clean": true'* ]]; }
 
 # refused STATUS TEXT ARG...: bdus compress ARG... ends with STATUS, says TEXT
 refused() {

@@ -33,6 +33,8 @@ struct dev;
  * @is_handover: flush: once it is answered, another driver may look at the
  *	backing: nothing is to be written there until the next request, with
  *	which this driver goes on
+ * @is_alone: a driver was lost with it: no other request comes until it is
+ *	answered
  * @dev: the device
  * @tag: the runtime's
  * @generation: the runtime's
@@ -43,6 +45,7 @@ struct io {
 	uint32_t command;
 	bool may_unmap;
 	bool is_handover;
+	bool is_alone;
 	void *buf;
 	struct dev *dev;
 	uint16_t tag;

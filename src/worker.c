@@ -124,6 +124,7 @@ static void worker_serve(struct worker *worker,
 	io->command = request->arg;
 	io->may_unmap = request->flags & KBDUS_REQUEST_MAY_UNMAP;
 	io->is_handover = request->flags & KBDUS_REQUEST_HANDOVER;
+	io->is_alone = request->attempt > 0;
 	io->generation = request->generation;
 	slot->op = request->op;
 	if (request->op == KBDUS_OP_FLUSH)

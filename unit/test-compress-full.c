@@ -215,12 +215,28 @@ static bool is(const struct volume *volume, bool is_ok, const char *name)
 /* A version tells how well it can be packed, too. */
 #define VERSION_KIND_SHIFT 56
 
+/* Neighbours are packed well together, but not each of them alone. */
+#define CONTENT_ALIKE 4
+
+static void fill_alike(void *block, uint64_t lba, uint64_t version)
+{
+	uint64_t *words = block;
+
+	content_kind = CONTENT_RAW;
+	content_fill(block, lba / PIECE, 1);
+	words[0] = lba;
+	words[1] = version;
+}
+
 static void block_fill(void *block, uint64_t lba, uint64_t version)
 {
 	enum content_kind kind = content_kind;
 
 	content_kind = (enum content_kind)(version >> VERSION_KIND_SHIFT);
-	content_fill(block, lba, version);
+	if ((int)content_kind == CONTENT_ALIKE)
+		fill_alike(block, lba, version);
+	else
+		content_fill(block, lba, version);
 	content_kind = kind;
 }
 
@@ -472,11 +488,49 @@ static void test_overcommit(const struct way *way, enum content_kind first,
 	       (unsigned long long)written, (unsigned long long)volume.n_blocks,
 	       (unsigned long long)tally.n_done,
 	       (unsigned long long)tally.n_refused);
-	is(&volume, tally.error == 0 && tally.n_done + tally.n_refused == steps,
-	   "overwritten or refused with ENOSPC");
+	is(&volume,
+	   tally.error == 0 && tally.n_done + tally.n_refused == steps &&
+		   (first != CONTENT_RAW || tally.n_refused == 0),
+	   "overwritten, if it takes no more, or refused with ENOSPC");
 	while (tally.n_refused == 0 && tally.error == 0)
 		tally = press(&volume, steps, volume.n_blocks);
 	is(&volume, tally.error == 0, "until there is no space at all");
+	check_way_back(&volume, written);
+	volume_end(&volume);
+}
+
+/*
+ * What is written takes no more than what it replaces seems to take, but none
+ * of that is to be had before all of its neighbours are dead.
+ */
+static void test_alike(const struct way *way)
+{
+	struct format_options format = { .level = 1,
+					 .nonce = 77,
+					 .segment_size = 256 << 10,
+					 .size = 48 << 20,
+					 .may_overcommit = true };
+	uint64_t steps = 4 * number("COMPRESS_STEPS", 1000), written;
+	struct volume volume;
+	struct tally tally;
+
+	if (!volume_make(&volume, "overcommit, alike", way, 8 << 20, 0,
+			 &format)) {
+		is(&volume, false, "made");
+		return;
+	}
+	content_kind = (enum content_kind)CONTENT_ALIKE;
+	is(&volume, fill(&volume, PIECE, &written) == -ENOSPC,
+	   "filled until it is full");
+	content_kind = CONTENT_WELL;
+	tally = press(&volume, steps, written);
+	printf("# %llu of %llu blocks written; %llu overwritten, %llu refused\n",
+	       (unsigned long long)written, (unsigned long long)volume.n_blocks,
+	       (unsigned long long)tally.n_done,
+	       (unsigned long long)tally.n_refused);
+	is(&volume, tally.error == 0 && tally.n_done > 0 && tally.n_refused > 0,
+	   "overwritten until that gains nothing, then refused");
+	content_kind = CONTENT_RAW;
 	check_way_back(&volume, written);
 	volume_end(&volume);
 }
@@ -572,6 +626,203 @@ static bool fails_well(const struct way *way, int n, int fail_with)
 	return is_good;
 }
 
+/* --- a cache above the medium ------------------------------------------------
+ *
+ * As the kernel's: what could not be written stays in it, clean, and a sync
+ * fails once.
+ */
+
+static struct {
+	unsigned char *platter;
+	bool *is_dirty; /* by block */
+	bool is_failing;
+} cache;
+
+static int cache_write(struct medium *medium, const void *buf, size_t len,
+		       uint64_t off)
+{
+	int error = memory_write(medium, buf, len, off);
+
+	for (uint64_t i = off / CONTENT_BYTES;
+	     error == 0 && i < (off + len) / CONTENT_BYTES; i++)
+		cache.is_dirty[i] = true;
+	return error;
+}
+
+static int cache_sync(struct medium *medium)
+{
+	const struct memory *memory = (struct memory *)medium;
+	int error = 0;
+
+	for (uint64_t i = 0; i < medium->size / CONTENT_BYTES; i++) {
+		uint64_t off = i * CONTENT_BYTES;
+
+		if (!cache.is_dirty[i])
+			continue;
+		cache.is_dirty[i] = false;
+		if (cache.is_failing)
+			error = -EIO;
+		else
+			memcpy(cache.platter + off, memory->bytes + off,
+			       CONTENT_BYTES);
+	}
+	return error;
+}
+
+static void cache_forget(struct medium *medium)
+{
+	struct memory *memory = (struct memory *)medium;
+
+	for (uint64_t i = 0; i < medium->size / CONTENT_BYTES; i++)
+		if (!cache.is_dirty[i])
+			memcpy(memory->bytes + i * CONTENT_BYTES,
+			       cache.platter + i * CONTENT_BYTES,
+			       CONTENT_BYTES);
+}
+
+static bool cache_make(struct volume *volume)
+{
+	struct format_options format = { .level = 1, .nonce = 75 };
+	struct medium *medium = &volume->sparse.memory.medium;
+
+	if (!volume_make(volume, "cache", &ways[1], 4 << 20, 0, &format))
+		return false;
+	cache.platter = calloc(1, medium->size);
+	cache.is_dirty = calloc(medium->size / CONTENT_BYTES, 1);
+	memcpy(cache.platter, volume->sparse.memory.bytes, medium->size);
+	medium->write = cache_write;
+	medium->sync = cache_sync;
+	medium->forget = cache_forget;
+	return true;
+}
+
+/* Half of it is written anew, which is lost. */
+static bool cache_lose(struct volume *volume)
+{
+	bool is_good = true;
+
+	content_kind = CONTENT_RAW;
+	for (uint64_t lba = 0; lba < 200; lba += PIECE)
+		is_good &= do_write(volume, lba, PIECE) == 0;
+	is_good &= engine_flush(&volume->engine) == 0;
+	for (uint64_t lba = 0; lba < 100; lba++) {
+		uint64_t flushed = volume->model[lba];
+
+		is_good &= do_write(volume, lba, 1) == 0;
+		volume->maybe[lba] = volume->model[lba];
+		volume->model[lba] = flushed;
+	}
+	cache.is_failing = true;
+	return is_good;
+}
+
+/* @is_told: a flush fails, else nobody has heard of it before it is opened */
+static void test_cache(bool is_told)
+{
+	const char *what = is_told ? "a flush has failed" : "nobody knows";
+	struct medium *medium;
+	struct volume volume;
+	int error;
+
+	if (!ok(cache_make(&volume) && cache_lose(&volume),
+		"lost by a cache (%s)", what))
+		return;
+	medium = &volume.sparse.memory.medium;
+	if (is_told)
+		ok(engine_flush(&volume.engine) == -EIO,
+		   "lost by a cache: the flush fails");
+	engine_abandon(&volume.engine);
+	if (!is_told)
+		ok(engine_open(&volume.engine, medium, &volume.options) == -EIO,
+		   "lost by a cache: not opened when that is heard of");
+	cache.is_failing = false;
+	error = volume_open(&volume);
+	if (error == 0 && do_write(&volume, 300, 1) == 0)
+		error = engine_checkpoint(&volume.engine);
+	/* it has to have read what there really is, or this is the end */
+	cache_forget(medium);
+	ok(error == 0 && content_is_right(&volume),
+	   "lost by a cache: what was flushed is there (%s)", what);
+	volume_check(&volume);
+	ok(engine_close(&volume.engine) == 0, "lost by a cache: closes");
+	volume_free(&volume);
+	free(cache.platter);
+	free(cache.is_dirty);
+	content_kind = CONTENT_MIXED;
+}
+
+/* --- who relies on whoever writes -------------------------------------------
+ */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool is_shut;
+	bool has_come;
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER,
+	   .changed = PTHREAD_COND_INITIALIZER };
+
+static int gate_write(struct medium *medium, const void *buf, size_t len,
+		      uint64_t off)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.has_come = true;
+	pthread_cond_broadcast(&gate.changed);
+	while (gate.is_shut)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	return memory_write(medium, buf, len, off);
+}
+
+static void *drain(void *arg)
+{
+	log_drain(&((struct engine *)arg)->log);
+	return NULL;
+}
+
+/* Begun, but for the kick. */
+static bool begin(struct volume *volume, struct waiter *waiter, uint64_t lba)
+{
+	content_fill(buffer, lba, 1);
+	waiter_init(waiter);
+	return engine_write(&volume->engine, 0, buffer, CONTENT_BYTES,
+			    lba * CONTENT_BYTES, &waiter->commit) == 0;
+}
+
+static void test_kick(void)
+{
+	struct format_options format = { .level = 1, .nonce = 76 };
+	struct waiter first, second;
+	struct volume volume;
+	pthread_t thread;
+	bool is_good;
+
+	is_good = volume_make(&volume, "kick", &ways[1], 4 << 20, 0, &format);
+	volume.sparse.memory.medium.write = gate_write;
+	gate.is_shut = true;
+	is_good = is_good && begin(&volume, &first, 0) &&
+		  pthread_create(&thread, NULL, drain, &volume.engine) == 0;
+	if (!ok(is_good, "kick: a thread drains the log"))
+		return;
+	pthread_mutex_lock(&gate.lock);
+	while (!gate.has_come)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	is_good = begin(&volume, &second, 1);
+	engine_kick(&volume.engine);
+	pthread_mutex_lock(&gate.lock);
+	gate.is_shut = false;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+	pthread_join(thread, NULL);
+	ok(is_good && first.is_done && second.is_done,
+	   "kick: it writes what was kicked meanwhile as well");
+	waiter_wait(&first, &volume.engine, 0);
+	waiter_wait(&second, &volume.engine, 0);
+	ok(engine_close(&volume.engine) == 0, "kick: closes");
+	volume_free(&volume);
+}
+
 static void test_failing(const struct way *way)
 {
 	static const int errors[] = { EIO, ENOSPC };
@@ -601,8 +852,12 @@ int main(void)
 		test_overcommit(&ways[i], CONTENT_RAW, 1);
 		test_overcommit(&ways[i], CONTENT_WELL, PIECE);
 		test_overcommit(&ways[i], CONTENT_HALF, PIECE);
+		test_alike(&ways[i]);
 		test_sparse(&ways[i]);
 		test_failing(&ways[i]);
 	}
+	test_cache(true);
+	test_cache(false);
+	test_kick();
 	return tap_done();
 }

@@ -735,8 +735,7 @@ static void test_failing_start(void)
 	pair_free(&pair);
 }
 
-/* Likewise, and nobody else is there: what cannot be read is not written over.
- */
+/* Likewise, nobody else is there: what cannot be read is not written over. */
 static void test_failing_open(void)
 {
 	struct format_options format = { .nonce = 55 };

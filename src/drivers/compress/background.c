@@ -190,6 +190,7 @@ static void *background_main(void *arg)
 	while (!engine->is_stopping) {
 		int error = -EAGAIN;
 
+		engine->is_called = false;
 		if (!engine->is_paused) {
 			engine->is_busy = true;
 			pthread_mutex_unlock(&map->lock);
@@ -199,7 +200,9 @@ static void *background_main(void *arg)
 		}
 		if (engine->is_paused)
 			pthread_cond_broadcast(&map->changed);
-		if ((error != 0 || engine->is_paused) && !engine->is_stopping)
+		/* whoever called meanwhile may know more than it did */
+		if ((error != 0 || engine->is_paused) && !engine->is_stopping &&
+		    !engine->is_called)
 			pthread_cond_wait(&map->wake, &map->lock);
 	}
 	pthread_mutex_unlock(&map->lock);
@@ -254,6 +257,7 @@ static void background_await(struct engine *engine)
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec++;
+	engine->is_called = true;
 	pthread_cond_signal(&engine->map.wake);
 	pthread_cond_timedwait(&engine->map.changed, &engine->map.lock, &until);
 }

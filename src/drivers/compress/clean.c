@@ -141,8 +141,7 @@ int clean_segment(struct engine *engine, uint32_t segment)
 
 	if (error == 0)
 		error = clean_records(engine, start);
-	if (error == 0 || error == -EAGAIN)
-		log_kick(&engine->log);
+	log_kick(&engine->log);
 	if (error == 0)
 		error = log_drain(&engine->log);
 	engine->n_cleaned += error == 0;

@@ -33,6 +33,12 @@ struct compress_write {
 	struct io *io;
 };
 
+/* What outlives the driver. */
+struct compress_kept {
+	struct store_kept store; /* first */
+	_Atomic uint32_t n_waiting;
+};
+
 /* A device on a volume; constant while it lives, but for what atomics say. */
 struct compress {
 	struct store store;
@@ -44,6 +50,7 @@ struct compress {
 	struct onfull onfull;
 	struct backing backing;
 	struct engine engine;
+	atomic_bool was_told; /* that nothing can be written any more */
 	bool was_started; /* else nothing may be written, not even in the end */
 	struct compress_write *writes; /* by tag */
 };
@@ -116,6 +123,8 @@ static int compress_watch(struct compress *compress, struct dev *dev,
 	onfull->worker = dev_workers(dev);
 	/* the others are for discards, flushes and reads */
 	onfull->max = attrs->queue_depth / 2;
+	onfull->shown =
+		&((struct compress_kept *)dev_kept_memory(dev))->n_waiting;
 	onfull->arg = compress;
 	if (layout_is_overcommitted(&compress->engine.super))
 		onfull->warn = compress_warn;
@@ -144,6 +153,25 @@ static void compress_fit(struct compress *compress, struct dev *dev)
 	attrs->discard_granularity = BLOCK_SIZE;
 }
 
+/*
+ * Until the driver before us has answered all that it has, nothing new gets to
+ * it: no discard could end the waiting.
+ */
+static int compress_check_waiting(const struct dev *dev, const char *path)
+{
+	const struct compress_kept *before = dev_kept_before(dev);
+	uint32_t n = before != NULL ? before->n_waiting : 0;
+
+	if (n == 0)
+		return EXIT_DONE;
+	msg_error("%s: %" PRIu32 " writes wait for space, and would keep all "
+		  "others waiting",
+		  path, n);
+	msg_hint("discard something first, or try again when they have failed; "
+		 "see \"bdus stats\"");
+	return EXIT_BUSY;
+}
+
 static int compress_open(struct dev *dev)
 {
 	struct compress *compress = dev_priv(dev);
@@ -160,7 +188,9 @@ static int compress_open(struct dev *dev)
 		msg_hint("accepted: error, queue, queue=SECONDS up to 3600");
 		return EXIT_USAGE;
 	}
-	code = store_acquire(&compress->store, dev, path);
+	code = compress_check_waiting(dev, path);
+	if (code == EXIT_DONE)
+		code = store_acquire(&compress->store, dev, path);
 	if (code != EXIT_DONE)
 		return code;
 	code = EXIT_FAILED;
@@ -262,9 +292,29 @@ static void compress_read(struct io *io)
 				io->len, io->off));
 }
 
+/* Once, when the backing has failed. */
+static void compress_tell(struct compress *compress)
+{
+	int error = log_fail(&compress->engine.log, 0);
+
+	if (error == 0 || atomic_exchange(&compress->was_told, true))
+		return;
+	msg_error("%s: the backing has failed: %s; nothing more is written",
+		  compress->path, strerror(-error));
+	msg_hint("reads go on; what was flushed is there when it is opened "
+		 "again");
+}
+
+static void compress_answer(struct io *io, int error)
+{
+	if (error != 0)
+		compress_tell(compress_of(io));
+	io_done(io, error);
+}
+
 static void compress_done(struct commit *commit, int error)
 {
-	io_done(((struct compress_write *)commit)->io, error);
+	compress_answer(((struct compress_write *)commit)->io, error);
 }
 
 static struct commit *compress_begin(struct compress *compress, struct io *io)
@@ -280,7 +330,7 @@ static struct commit *compress_begin(struct compress *compress, struct io *io)
 static void compress_end(struct io *io, int error)
 {
 	if (error != 0)
-		io_done(io, error);
+		compress_answer(io, error);
 }
 
 /* What came in together goes out together. */
@@ -295,20 +345,28 @@ static void compress_write(struct io *io)
 {
 	struct compress *compress = compress_of(io);
 	struct onfull_write *write = &compress->writes[io->tag].write;
+	int error;
 
 	write->commit = compress_begin(compress, io);
 	write->buf = io->buf;
 	write->len = io->len;
 	write->off = io->off;
-	compress_end(io, onfull_write(&compress->onfull, io_worker(io), write));
+	/* the discard that would end the waiting would not come */
+	if (io->is_alone)
+		error = engine_write(&compress->engine, io_worker(io),
+				     write->buf, write->len, write->off,
+				     write->commit);
+	else
+		error = onfull_write(&compress->onfull, io_worker(io), write);
+	compress_end(io, error);
 }
 
 static void compress_flush(struct io *io)
 {
 	struct engine *engine = &compress_of(io)->engine;
 
-	io_done(io,
-		io->is_handover ? engine_rest(engine) : engine_flush(engine));
+	compress_answer(io, io->is_handover ? engine_rest(engine) :
+					      engine_flush(engine));
 }
 
 static void compress_make_zero(struct io *io, bool may_unmap)
@@ -386,7 +444,7 @@ DRIVER(compress) = {
 	.opts = compress_opts,
 	.actions = compress_actions,
 	.priv_size = sizeof(struct compress),
-	.kept_size = sizeof(struct store_kept),
+	.kept_size = sizeof(struct compress_kept),
 	.open = compress_open,
 	.start = compress_start,
 	.close = compress_close,

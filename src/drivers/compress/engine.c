@@ -213,10 +213,34 @@ static int engine_look(struct engine *engine)
 	return engine_make_rooms(engine);
 }
 
+/*
+ * Writes have failed: what is read may be in a cache only, and be gone some
+ * day, together with what was durable and what it stands for.
+ */
+static int engine_look_again(struct engine *engine, bool may_write)
+{
+	struct medium *medium = engine->medium;
+	int error = 0;
+
+	engine->reason = "cannot be written";
+	if (may_write)
+		error = medium->sync(medium);
+	if (error != 0)
+		return error;
+	medium->forget(medium);
+	error = engine_look(engine);
+	engine->super.flags |= SUPER_NEEDS_CHECK;
+	engine->durable.flags |= SUPER_NEEDS_CHECK;
+	engine->needs_check = true;
+	return error;
+}
+
 static int engine_load(struct engine *engine, bool may_write)
 {
 	int error = engine_look(engine);
 
+	if (error == 0 && engine->needs_check && engine->medium->forget != NULL)
+		error = engine_look_again(engine, may_write);
 	if (error != 0)
 		return error;
 	engine->reason = "cannot be written";
@@ -608,19 +632,37 @@ static int engine_put(struct engine *engine, struct record *record,
 	}
 }
 
-/* May more be accepted? Before anything of it is. */
-static int engine_admit(struct engine *engine)
+/* Is all in use that may be? */
+static bool engine_is_full(struct engine *engine)
 {
 	uint64_t live_bytes;
-	int error =
-		engine->options.is_read_only ? -EROFS : engine_ready(engine);
 
-	if (error != 0)
-		return error;
 	pthread_mutex_lock(&engine->map.lock);
 	live_bytes = engine->map.space.live_bytes;
 	pthread_mutex_unlock(&engine->map.lock);
-	return live_bytes > engine->usable ? -ENOSPC : 0;
+	return live_bytes > engine->usable;
+}
+
+/*
+ * When it is full, a record may take what those take less that it makes dead.
+ * If that is not to be had, since they are dead in part only, the cleaner finds
+ * nothing, and there are no segments for it.
+ */
+static int engine_admit(struct engine *engine, const struct record *record)
+{
+	uint64_t entries[RECORD_BLOCKS_MAX], old = 0;
+	uint32_t new;
+	int error;
+
+	if (record->type != RECORD_DATA)
+		return 0;
+	error = map_look(&engine->map, record->lba, record->n_blocks, entries);
+	for (uint32_t i = 0; error == 0 && i < record->n_blocks; i++)
+		if (entry_state(entries[i]) == BLOCK_DATA)
+			old += entry_share(entries[i]);
+	/* as space_add() counts it */
+	new = record_size(record) / record->n_blocks * record->n_blocks;
+	return error == 0 && new > old ? -ENOSPC : error;
 }
 
 /* Blocks that make one record: all zero, or none, and aligned as others. */
@@ -673,9 +715,10 @@ int engine_write(struct engine *engine, unsigned int worker, const void *buf,
 	const unsigned char *from = buf;
 	uint64_t lba = off / BLOCK_SIZE;
 	uint32_t left = len / BLOCK_SIZE, n_apart = 0;
-	int error = engine_admit(engine);
+	int error =
+		engine->options.is_read_only ? -EROFS : engine_ready(engine);
+	bool is_full = error == 0 && engine_is_full(engine);
 
-	counts_add(&engine->counts[worker].written, error == 0 ? len : 0);
 	while (error == 0 && left > 0) {
 		struct record record = { .type = RECORD_DATA, .lba = lba };
 		const void *payload =
@@ -685,10 +728,14 @@ int engine_write(struct engine *engine, unsigned int worker, const void *buf,
 		left -= record.n_blocks;
 		lba += record.n_blocks;
 		from += (size_t)record.n_blocks * BLOCK_SIZE;
-		error = engine_put(engine, &record, payload,
-				   left == 0 ? commit : NULL,
-				   SEGMENTS_FOR_CLEANER);
+		if (is_full)
+			error = engine_admit(engine, &record);
+		if (error == 0)
+			error = engine_put(engine, &record, payload,
+					   left == 0 ? commit : NULL,
+					   SEGMENTS_FOR_CLEANER);
 	}
+	counts_add(&engine->counts[worker].written, error == 0 ? len : 0);
 	return error;
 }
 

@@ -89,6 +89,7 @@ enum engine_phase {
  * @is_stopping: the thread is to end; with the map's lock
  * @is_paused: the thread is to do nothing; likewise
  * @is_busy: the thread does something; likewise
+ * @is_called: a writer waits for a sign since it began that; likewise
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
  * @n_in_vain: segments that were cleaned since something was written
@@ -128,6 +129,7 @@ struct engine {
 	bool is_stopping;
 	bool is_paused;
 	bool is_busy;
+	bool is_called;
 	unsigned int n_waiting;
 	bool is_full;
 	_Atomic uint32_t n_in_vain;

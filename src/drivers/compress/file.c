@@ -63,6 +63,20 @@ static int file_allocate(struct medium *medium, uint64_t off, uint64_t len)
 	return fd_allocate(((struct file *)medium)->fd, off, len);
 }
 
+/*
+ * The kernel keeps pages that it could not write, as if they were clean, and
+ * tells of that only once.
+ */
+static void fd_forget(int fd)
+{
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static void file_forget(struct medium *medium)
+{
+	fd_forget(((struct file *)medium)->fd);
+}
+
 /* As drivers do: a file by a lock of the open file, a device by O_EXCL. */
 static int file_lock(const struct file *file, const char *path,
 		     const struct stat *st, bool is_read_only)
@@ -102,7 +116,8 @@ int file_open(struct file *file, const char *path, bool is_read_only)
 
 	*file = (struct file){ .medium = { .read = file_read,
 					   .write = file_write,
-					   .sync = file_sync } };
+					   .sync = file_sync,
+					   .forget = file_forget } };
 	file->fd = -1;
 	if (stat(path, &st) != 0)
 		return backing_open_failed(path, &st);
@@ -164,13 +179,19 @@ static int backing_punch(struct medium *medium, uint64_t off, uint64_t len)
 	return store_discard(backing_store(medium), (uint32_t)len, off);
 }
 
+static void backing_forget(struct medium *medium)
+{
+	fd_forget(backing_store(medium)->fd);
+}
+
 void backing_init(struct backing *backing, const struct store *store)
 {
 	*backing = (struct backing){ .medium = { .size = store->size,
 						 .read = backing_read,
 						 .write = backing_write,
 						 .sync = backing_sync,
-						 .punch = backing_punch },
+						 .punch = backing_punch,
+						 .forget = backing_forget },
 				     .store = store };
 	if (store->is_file)
 		backing->medium.allocate = backing_allocate;

@@ -417,6 +417,9 @@ int log_drain(struct log *log)
 		else
 			pthread_cond_wait(&log->changed, &log->lock);
 	}
+	/* who kicked meanwhile relied on whoever wrote */
+	while (log_can_write(log))
+		log_write_batch(log);
 	error = log->error;
 	pthread_mutex_unlock(&log->lock);
 	return error;

@@ -132,7 +132,13 @@ void log_start(struct log *log, const struct position *position);
 int log_append(struct log *log, struct record *record, const void *payload,
 	       struct commit *commit);
 
-/** log_kick - write what was gathered, unless somebody is about to. */
+/**
+ * log_kick - write what was gathered, unless somebody writes, who does it then
+ * @log: the log
+ *
+ * Hence whoever has appended something, or tried to, is to call this, or
+ * log_drain(): others may rely on it.
+ */
 void log_kick(struct log *log);
 
 /**

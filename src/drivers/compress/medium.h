@@ -20,6 +20,8 @@
  *	-ENOSPC; NULL: they cannot anyway
  * @punch: give space back; what is read there afterwards is undefined; NULL:
  *	impossible
+ * @forget: read anew what was synced, or was not written by us: after a failure
+ *	a cache may have what is not there; NULL: there is no cache
  *
  * All can be called by several threads at once.
  */
@@ -31,6 +33,7 @@ struct medium {
 	int (*sync)(struct medium *medium);
 	int (*allocate)(struct medium *medium, uint64_t off, uint64_t len);
 	int (*punch)(struct medium *medium, uint64_t off, uint64_t len);
+	void (*forget)(struct medium *medium);
 };
 
 #endif /* BDUS_COMPRESS_MEDIUM_H */

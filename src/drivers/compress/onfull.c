@@ -30,13 +30,20 @@ static uint64_t now_ms(void)
 /* --- the list, with the lock of the map -------------------------------------
  */
 
+static void onfull_count(struct onfull *onfull, uint32_t n)
+{
+	onfull->n = n;
+	if (onfull->shown != NULL)
+		*onfull->shown = n;
+	onfull->engine->map.has_waiters = n > 0;
+}
+
 static void onfull_push(struct onfull *onfull, struct onfull_write *write)
 {
 	write->next = NULL;
 	*onfull->last = write;
 	onfull->last = &write->next;
-	onfull->n++;
-	onfull->engine->map.has_waiters = true;
+	onfull_count(onfull, onfull->n + 1);
 }
 
 static struct onfull_write *onfull_pop(struct onfull *onfull)
@@ -60,8 +67,7 @@ static void onfull_push_back(struct onfull *onfull, struct onfull_write *write)
 /* It no longer waits; from then on others need not queue up behind it. */
 static void onfull_count_off(struct onfull *onfull)
 {
-	onfull->n--;
-	onfull->engine->map.has_waiters = onfull->n > 0;
+	onfull_count(onfull, onfull->n - 1);
 }
 
 /* --- the thread -------------------------------------------------------------
@@ -97,6 +103,12 @@ static bool onfull_warns(struct onfull *onfull)
 	return true;
 }
 
+/* Once the backing has failed, be it for lack of space, nothing helps. */
+static bool onfull_may_wait(struct onfull *onfull, int error)
+{
+	return error == -ENOSPC && log_fail(&onfull->engine->log, 0) == 0;
+}
+
 /*
  * Try the oldest again. Return: whether there is something to be done at once;
  * the lock is given up meanwhile.
@@ -105,16 +117,16 @@ static bool onfull_try(struct onfull *onfull)
 {
 	struct map *map = &onfull->engine->map;
 	struct onfull_write *write = onfull_pop(onfull);
+	bool may_wait;
 	int error;
 
 	pthread_mutex_unlock(&map->lock);
 	error = engine_write(onfull->engine, onfull->worker, write->buf,
 			     write->len, write->off, write->commit);
-	if (error == 0)
-		engine_kick(onfull->engine);
+	engine_kick(onfull->engine);
+	may_wait = onfull_may_wait(onfull, error) && now_ms() < write->until_ms;
 	pthread_mutex_lock(&map->lock);
-	if (error == -ENOSPC && now_ms() < write->until_ms &&
-	    !onfull->is_stopping) {
+	if (may_wait && !onfull->is_stopping) {
 		onfull_push_back(onfull, write);
 		return false;
 	}
@@ -174,6 +186,7 @@ int onfull_start(struct onfull *onfull)
 		return 0;
 	pthread_mutex_lock(&map->lock);
 	onfull_set_mark(onfull);
+	onfull_count(onfull, 0);
 	pthread_mutex_unlock(&map->lock);
 	error = -pthread_create(&onfull->thread, NULL, onfull_main, onfull);
 	onfull->has_thread = error == 0;
@@ -221,7 +234,7 @@ int onfull_write(struct onfull *onfull, unsigned int worker,
 	if (onfull->n == 0)
 		error = engine_write(onfull->engine, worker, write->buf,
 				     write->len, write->off, write->commit);
-	if (error != -ENOSPC || onfull->wait_ms == 0)
+	if (onfull->wait_ms == 0 || !onfull_may_wait(onfull, error))
 		return error;
 	return onfull_park(onfull, write);
 }

@@ -37,6 +37,7 @@ struct onfull_write {
  * @worker: of its own, among the engine's
  * @wait_ms: how long a write waits; 0: it fails at once
  * @max: most writes that wait; further ones fail at once
+ * @shown: @n for others to see, or NULL
  * @warn: told, once each and without locks, that so many percent are in use;
  *	or NULL
  * @arg: for it
@@ -53,6 +54,7 @@ struct onfull {
 	unsigned int worker;
 	uint32_t wait_ms;
 	uint32_t max;
+	_Atomic uint32_t *shown;
 	void (*warn)(void *arg, unsigned int percent);
 	void *arg;
 	struct onfull_write *first;
@@ -66,7 +68,7 @@ struct onfull {
 
 /**
  * onfull_start - begin
- * @onfull: engine, worker, wait_ms, max, warn, arg are filled in
+ * @onfull: engine, worker, wait_ms, max, shown, warn, arg are filled in
  *
  * Return: 0 or -errno; then nothing is left behind.
  */

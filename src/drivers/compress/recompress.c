@@ -156,8 +156,7 @@ int recompress_step(struct engine *engine)
 	}
 	if (n < PAGES_MAX && work->lba < end)
 		error = recompress_page(engine);
-	if (error == 0 || error == -EAGAIN)
-		log_kick(&engine->log);
+	log_kick(&engine->log);
 	pthread_mutex_lock(&engine->map.lock);
 	is_over = work->lba >= end || work->is_ending;
 	pthread_mutex_unlock(&engine->map.lock);

@@ -228,6 +228,9 @@ int recover_settle(struct engine *engine)
 	if (error == 0 && !engine->is_whole)
 		error = checkpoint_write_super(medium, &engine->super);
 	engine->is_whole = error == 0;
+	/* it is told once: whoever comes next has to know */
+	if (error != 0)
+		checkpoint_mark(engine);
 	return error;
 }
 
