@@ -202,7 +202,7 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
-test-compress_with := $(compress) build/deps/lib/libzstd.a
+test-compress_with := $(compress)
 test-compress-crash_with := $(test-compress_with)
 test-compress-damage_with := $(test-compress_with)
 test-compress-full_with := $(test-compress_with)
@@ -252,7 +252,7 @@ build/unit/plain/%: unit/%.c Makefile build/deps/stamp $$($$*_with)
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)gcc $(filter-out -O1 -fsanitize=% -fno-sanitize% -MMD -MP, \
-		$(unit_flags)) -O2 -o $@ $(filter %.c %.a,$^) $(libraries)
+		$(unit_flags)) -O2 -o $@ $(filter %.c,$^) $(libraries)
 
 -include $(shell find build/unit/obj -name '*.d' 2>/dev/null)
 

@@ -32,9 +32,8 @@ static int engine_make_codecs(struct engine *engine)
 		return -ENOMEM;
 	memset(engine->counts, 0, n * sizeof(*engine->counts));
 	while (engine->n_codecs < n) {
-		int error =
-			codec_open(&engine->codecs[engine->n_codecs], level,
-				   !engine->options.is_read_only);
+		int error = codec_open(&engine->codecs[engine->n_codecs], level,
+				       !engine->options.is_read_only);
 
 		if (error != 0)
 			return error;
@@ -660,8 +659,9 @@ static int engine_admit(struct engine *engine, const struct record *record)
 	for (uint32_t i = 0; error == 0 && i < record->n_blocks; i++)
 		if (entry_state(entries[i]) == BLOCK_DATA)
 			old += entry_share(entries[i]);
-	/* as space_add() counts it */
-	new = record_size(record) / record->n_blocks * record->n_blocks;
+	new = entry_share(
+		      entry_make(0, record_size(record), record->n_blocks)) *
+	      record->n_blocks;
 	return error == 0 && new > old ? -ENOSPC : error;
 }
 
