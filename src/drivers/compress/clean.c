@@ -5,7 +5,9 @@
  *
  * A copy counts only where the map still says what it said when the copy was
  * made: it can never win over a newer write. Of a record with dead blocks only
- * the live ones are copied, or one of them would keep all of it.
+ * the live ones are copied, or one of them would keep all of it; but where
+ * these are packed well together only, the record stays as it is: no copy takes
+ * more than what it is of, or the cleaner could use up what it is to gain.
  */
 #include <errno.h>
 #include <string.h>
@@ -45,20 +47,53 @@ static int clean_run(struct engine *engine, const struct record *old,
 	return clean_append(engine, &record, payload, MAP_NO_LIMIT);
 }
 
+/* The next live neighbours from @i on, which is where they begin then. */
+static uint32_t clean_next(const struct record *old, const bool *is_live,
+			   uint32_t max, uint32_t *i)
+{
+	uint32_t n = 0;
+
+	while (*i < old->n_blocks && !is_live[*i])
+		++*i;
+	while (*i + n < old->n_blocks && n < max && is_live[*i + n])
+		n++;
+	return n;
+}
+
+/* Longer ones are from elsewhere. */
+static bool clean_may_stay(const struct engine *engine,
+			   const struct record *old)
+{
+	return old->n_blocks <= engine->super.record_blocks;
+}
+
+/* Do the live blocks of what is unpacked take less than the whole record? */
+static bool clean_shrinks(struct engine *engine, const struct record *old,
+			  const bool *is_live)
+{
+	struct codec *codec = background_codec(engine);
+	size_t size = 0;
+
+	for (uint32_t i = 0, n; i < old->n_blocks; i += n) {
+		n = clean_next(old, is_live, engine->super.record_blocks, &i);
+		if (n > 0)
+			size += codec_record_size(
+				codec, codec->plain + (size_t)i * BLOCK_SIZE,
+				n);
+	}
+	return size < record_size(old);
+}
+
 static int clean_unpacked(struct engine *engine, const struct record *old,
 			  uint64_t entry, const bool *is_live)
 {
-	uint32_t max = engine->super.record_blocks, i = 0, n;
-	int error = codec_unpack(background_codec(engine), old,
-				 background_codec(engine)->plain);
+	int error = 0;
 
-	while (error == 0 && i < old->n_blocks) {
-		for (n = 0; i + n < old->n_blocks && n < max && is_live[i + n];)
-			n++;
+	for (uint32_t i = 0, n; error == 0 && i < old->n_blocks; i += n) {
+		n = clean_next(old, is_live, engine->super.record_blocks, &i);
 		if (n > 0)
 			error = clean_run(engine, old,
 					  entry + i * ENTRY_INDEX_ONE, n);
-		i += n > 0 ? n : 1;
 	}
 	return error;
 }
@@ -73,6 +108,19 @@ static int clean_whole(struct engine *engine, const struct record *old,
 	record.type = RECORD_MOVE;
 	record.from = entry;
 	return clean_append(engine, &record, old + 1, MAP_NO_LIMIT);
+}
+
+static int clean_part(struct engine *engine, const struct record *old,
+		      uint64_t entry, const bool *is_live)
+{
+	struct codec *codec = background_codec(engine);
+	int error = codec_unpack(codec, old, codec->plain);
+
+	if (error != 0)
+		return error;
+	if (clean_may_stay(engine, old) && !clean_shrinks(engine, old, is_live))
+		return clean_whole(engine, old, entry);
+	return clean_unpacked(engine, old, entry, is_live);
 }
 
 static int clean_record(struct engine *engine, const struct record *old,
@@ -93,9 +141,9 @@ static int clean_record(struct engine *engine, const struct record *old,
 	}
 	if (n_live == 0)
 		return 0;
-	if (n_live == old->n_blocks && n_live <= engine->super.record_blocks)
+	if (n_live == old->n_blocks && clean_may_stay(engine, old))
 		return clean_whole(engine, old, entry);
-	return clean_unpacked(engine, old, entry, is_live);
+	return clean_part(engine, old, entry, is_live);
 }
 
 /* A header that is whole, and a record that ends within the segment? */

@@ -114,10 +114,11 @@ static size_t codec_size(struct codec *codec, const void *plain, size_t len)
 	return codec_gains(packed, len) ? packed : len;
 }
 
-static size_t codec_record_size(struct codec *codec, const void *plain,
-				size_t len)
+size_t codec_record_size(struct codec *codec, const void *plain,
+			 uint32_t n_blocks)
 {
-	return aligned(codec_size(codec, plain, len) + sizeof(struct record));
+	return aligned(codec_size(codec, plain, (size_t)n_blocks * BLOCK_SIZE) +
+		       sizeof(struct record));
 }
 
 bool codec_gains_together(struct codec *codec, const void *plain,
@@ -132,13 +133,12 @@ bool codec_gains_together(struct codec *codec, const void *plain,
 	if (++codec->n_since < TRIAL_TOGETHER)
 		return true;
 	codec->n_since = 0;
-	together =
-		codec_record_size(codec, plain, (size_t)n_blocks * BLOCK_SIZE);
+	together = codec_record_size(codec, plain, n_blocks);
 	for (uint32_t i = 0; i < n_blocks; i++)
 		apart += codec_record_size(codec,
 					   (const unsigned char *)plain +
 						   (size_t)i * BLOCK_SIZE,
-					   BLOCK_SIZE);
+					   1);
 	if (apart > together + together / GAIN_LEAST)
 		return true;
 	/* to be tried again right after these */

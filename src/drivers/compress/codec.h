@@ -61,6 +61,15 @@ const void *codec_pack(struct codec *codec, struct record *record,
 		       const void *plain);
 
 /**
+ * codec_record_size - what a record of some blocks would take, bytes of the log
+ * @codec: of this thread; its @record is used
+ * @plain: the blocks
+ * @n_blocks: how many
+ */
+size_t codec_record_size(struct codec *codec, const void *plain,
+			 uint32_t n_blocks);
+
+/**
  * codec_gains_together - is it of use to pack some blocks as one record?
  * @codec: of this thread; its @record is used
  * @plain: the blocks
