@@ -61,10 +61,12 @@ const void *codec_pack(struct codec *codec, struct record *record,
 		       const void *plain);
 
 /**
- * codec_record_size - what a record of some blocks would take, bytes of the log
+ * codec_record_size - what a record of some blocks would take
  * @codec: of this thread; its @record is used
  * @plain: the blocks
  * @n_blocks: how many
+ *
+ * Return: bytes of the log.
  */
 size_t codec_record_size(struct codec *codec, const void *plain,
 			 uint32_t n_blocks);
