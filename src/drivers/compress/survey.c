@@ -333,21 +333,73 @@ static uint64_t survey_generation(const struct tree *tree)
 	return highest;
 }
 
+/* The last session of the log, as far as it is there. */
+struct session {
+	uint64_t number;
+	bool is_known; /* the table has a segment of it */
+	bool has_head;
+	struct segment_head head; /* the first one */
+};
+
+static void survey_session_head(const struct repair *repair,
+				struct session *session,
+				const struct segment_head *head)
+{
+	const struct segment *segments = repair->engine.map.space.segments;
+
+	if (head->session > session->number)
+		*session = (struct session){ .number = head->session };
+	if (head->session < session->number)
+		return;
+	if (head->sequence == segments[head->segment].use.first_sequence)
+		session->is_known = true;
+	if (!session->has_head || head->batch < session->head.batch)
+		session->head = *head;
+	session->has_head = true;
+}
+
+static void survey_session(struct repair *repair, struct session *session)
+{
+	struct engine *engine = &repair->engine;
+
+	*session = (struct session){ 0 };
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		const struct segment_head *head;
+		const struct batch_head *batch;
+
+		scan_read(engine, i);
+		head = scan_head(engine, i);
+		if (head != NULL)
+			survey_session_head(repair, session, head);
+		for (uint32_t at = BLOCK_SIZE;
+		     (batch = scan_batch(engine, &at)) != NULL;
+		     at += batch->len)
+			if (batch->session > session->number)
+				*session = (struct session){
+					.number = batch->session
+				};
+	}
+}
+
 /*
  * The last block's superblock is as old as the last clean end. If no page is
- * newer, it is all there is to know. Else the newest page at the top is the
- * root; it is the last one if no page is newer, and all is well below it.
+ * newer, it is all there is to know; but if the volume was used again, the
+ * newer pages are lost. Else the newest page at the top is the root; it is the
+ * last one if no page is newer, and all is well below it.
  */
 static void survey_root(struct repair *repair)
 {
 	const struct tree *tree = &repair->engine.map.tree;
 	struct super *super = &repair->engine.super;
 	const struct level *top = &tree->levels[tree->n_levels - 1];
+	struct session session;
 	struct page page;
 
 	repair->generation = survey_generation(tree);
 	if (repair->generation <= super->generation) {
-		repair->is_root_lost = false;
+		survey_session(repair, &session);
+		repair->is_root_lost = session.number > super->position.session;
+		repair->is_stale = repair->is_stale || repair->is_root_lost;
 		return;
 	}
 	/* more than there can be: nobody knows how many there were */
@@ -440,54 +492,6 @@ static void survey_beyond(struct repair *repair, uint32_t segment,
 	position->session = survey_after(position->session);
 	position->batch = survey_after(position->batch);
 	position->sequence = survey_after(position->sequence);
-}
-
-/* The last session of the log, as far as it is there. */
-struct session {
-	uint64_t number;
-	bool is_known; /* the table has a segment of it */
-	bool has_head;
-	struct segment_head head; /* the first one */
-};
-
-static void survey_session_head(const struct repair *repair,
-				struct session *session,
-				const struct segment_head *head)
-{
-	const struct segment *segments = repair->engine.map.space.segments;
-
-	if (head->session > session->number)
-		*session = (struct session){ .number = head->session };
-	if (head->session < session->number)
-		return;
-	if (head->sequence == segments[head->segment].use.first_sequence)
-		session->is_known = true;
-	if (!session->has_head || head->batch < session->head.batch)
-		session->head = *head;
-	session->has_head = true;
-}
-
-static void survey_session(struct repair *repair, struct session *session)
-{
-	struct engine *engine = &repair->engine;
-
-	*session = (struct session){ 0 };
-	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
-		const struct segment_head *head;
-		const struct batch_head *batch;
-
-		scan_read(engine, i);
-		head = scan_head(engine, i);
-		if (head != NULL)
-			survey_session_head(repair, session, head);
-		for (uint32_t at = BLOCK_SIZE;
-		     (batch = scan_batch(engine, &at)) != NULL;
-		     at += batch->len)
-			if (batch->session > session->number)
-				*session = (struct session){
-					.number = batch->session
-				};
-	}
 }
 
 /* Is the batch there that was the last one before the session? */
