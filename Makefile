@@ -5,7 +5,8 @@
 #   make           build/bdus, build/lib/libbdus.a, build/lib/musl/libbdus.a, and
 #                  build/kmod/RELEASE/kbdus.ko for each kernel whose headers are
 #                  installed
-#   make fuzz      build/fuzz/luks1, luks2; fuzz/run runs them
+#   make fuzz      build/fuzz/luks1, luks2, compress, compress-repair; fuzz/run
+#                  runs them
 #   make setup     install what a fresh Debian 12 machine lacks (as root)
 #   make install   binary, links, man pages, completion, libbdus, module source
 #                  (DKMS)
@@ -148,7 +149,7 @@ build/bats/%: bats/helpers/%.c kmod/kbdus.h Makefile build/deps/stamp
 
 # The block checker: on a device, and below on drivers' callbacks.
 options := src/opt.c src/msg.c src/nearest.c
-checker := $(addprefix bats/checker/,sector.c log.c judge.c workload.c run.c)
+checker := $(addprefix bats/checker/,sector.c oplog.c judge.c workload.c run.c)
 blockcheck := $(checker) $(addprefix bats/checker/,device.c blockcheck.c) $(options)
 helpers += build/bats/blockcheck
 
@@ -158,6 +159,20 @@ build/bats/blockcheck: $(blockcheck) bats/checker/checker.h $(wildcard src/*.h) 
 	$(call say,CC)
 	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
 		-Isrc -idirafter build/linux-headers -o $@ $(blockcheck)
+
+# Engine of compressed volumes; it needs nothing of the runtime.
+compress := $(filter-out $(addprefix src/drivers/compress/,act% compress.c file.c), \
+	$(wildcard src/drivers/compress/*.c)) src/crc.c
+
+# Writes to a compressed volume without a device.
+helpers += build/bats/compressfill
+
+build/bats/compressfill: bats/compress/compressfill.c $(compress) \
+		$(wildcard src/drivers/compress/*.h) Makefile build/deps/stamp
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)musl-gcc -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -static -pthread \
+		$(includes) -Iunit -o $@ $< $(compress) build/deps/lib/libzstd.a
 
 # Drivers for libbdus, the examples and those that test it, with each libc. They
 # see of this project what an installation has.
@@ -187,11 +202,20 @@ unit_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O1 -g -pthread \
 units := $(patsubst unit/test-%.c,build/unit/test-%,$(wildcard unit/test-*.c))
 test-checker_with = $(checker) bats/checker/callbacks.c bats/checker/device.c \
 	$(test-drivers_with)
+test-compress_with := $(compress)
+test-compress-crash_with := $(test-compress_with)
+test-compress-damage_with := $(test-compress_with)
+test-compress-full_with := $(test-compress_with)
+test-compress-tools_with := $(test-compress_with)
+test-crc_with := src/crc.c
 test-devid_with := src/devid.c src/msg.c
-test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c src/storeio.c src/dev.c \
+test-drivers_with := $(wildcard src/drivers/*.c src/drivers/*/*.c) src/store.c \
+	src/storeio.c src/dev.c src/window.c src/crc.c src/reclog.c \
 	src/takeover.c src/kept.c src/module.c src/control.c src/reclaim.c \
-	src/privilege.c src/backing.c src/meminfo.c src/report.c \
-	src/holders.c src/devid.c src/opt.c src/nearest.c src/msg.c
+	src/privilege.c src/backing.c src/meminfo.c src/progress.c src/report.c \
+	src/stats.c src/attribute.c src/terminal.c src/holders.c src/devid.c \
+	src/opt.c src/nearest.c src/msg.c
+test-drivers-compress_with := $(test-drivers_with)
 
 # All that reads and changes LUKS headers.
 luks := $(wildcard src/drivers/encrypt/luks*.c) $(patsubst \
@@ -205,6 +229,8 @@ test-luks_with := $(luks) src/drivers/encrypt/disk.c src/backing.c \
 test-luks2_with := $(luks)
 test-nearest_with := src/nearest.c
 test-opt_with := src/opt.c src/msg.c src/nearest.c
+test-record_with := $(test-drivers_with) $(patsubst \
+	%,src/%.c,history outage rebuild trial)
 test-report_with := src/report.c src/msg.c src/nearest.c
 test-threads_with := src/threads.c
 test-verdict_with := src/verdict.c src/condition.c src/threads.c \
@@ -221,11 +247,18 @@ build/unit/%: build/unit/obj/unit/%.o $$(patsubst %.c,build/unit/obj/%.o,$$($$*_
 	$(call say,LINK)
 	$(Q)gcc $(unit_flags) -o $@ $^ $(libraries)
 
+# Without the sanitizers: for runs that are too long with them.
+build/unit/plain/%: unit/%.c Makefile build/deps/stamp $$($$*_with)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)gcc $(filter-out -O1 -fsanitize=% -fno-sanitize% -MMD -MP, \
+		$(unit_flags)) -O2 -o $@ $(filter %.c,$^) $(libraries)
+
 -include $(shell find build/unit/obj -name '*.d' 2>/dev/null)
 
 # Fuzz targets, by fuzz/run. The JSON library is built anew, so that libFuzzer
 # sees its branches, and the sanitizers its memory.
-fuzz_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -g -Isrc -Ibuild \
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -O2 -g -Isrc -Ikmod -Ibuild \
 	-Ibuild/deps/include -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined
@@ -235,12 +268,25 @@ fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out src/msg.c,$(luks)) \
 	fuzz/header.c fuzz/tree.c fuzz/msg.c) \
 	$(json:%=build/fuzz/jansson/src/%.o)
 
-fuzz: build/fuzz/luks1 build/fuzz/luks2
+# The engine of compressed volumes, but for its checksums: see fuzz/volume.c.
+compress_fuzz_with := $(patsubst %.c,build/fuzz/obj/%.o, \
+	$(filter-out %/crc.c,$(compress)) fuzz/blocks.c fuzz/volume.c)
 
-build/fuzz/%: build/fuzz/obj/fuzz/%.o $(fuzz_with)
+fuzz: $(addprefix build/fuzz/,luks1 luks2 compress compress-repair)
+
+# Inputs hold whole structures: their comparisons tell nothing new, but slow down.
+build/fuzz/obj/src/drivers/compress/%.o: \
+	fuzz_flags += -include fuzz/blocks.h
+build/fuzz/obj/src/drivers/compress/%.o build/fuzz/obj/fuzz/volume.o: \
+	fuzz_flags += -fno-sanitize-coverage=trace-cmp
+
+build/fuzz/luks1 build/fuzz/luks2: $(fuzz_with)
+build/fuzz/compress build/fuzz/compress-repair: $(compress_fuzz_with)
+
+build/fuzz/%: build/fuzz/obj/fuzz/%.o
 	$(call say,LINK)
 	$(Q)clang -fsanitize=fuzzer,address,undefined -o $@ $^ \
-		build/deps/lib/libcrypto.a
+		build/deps/lib/libcrypto.a build/deps/lib/libzstd.a
 
 build/fuzz/obj/%.o: %.c Makefile build/deps/stamp
 	@mkdir -p $(@D)
@@ -261,7 +307,7 @@ $(json:%=build/fuzz/jansson/src/%.o): build/fuzz/jansson/src/%.o: \
 		-DHAVE_ENDIAN_H -DHAVE_ATOMIC_BUILTINS \
 		-fno-sanitize-coverage=trace-cmp -c -o $@ $(@:.o=.c)
 
--include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/src/drivers/encrypt/*.d)
+-include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/src/drivers/*/*.d)
 
 tests: all $(units) $(helpers) $(api)
 
@@ -289,6 +335,7 @@ bench: setup
 	@$(MAKE) --no-print-directory all
 	@bench/run
 	@bench/crypt
+	@bench/pack
 
 ### the rest ##################################################################
 
@@ -300,9 +347,11 @@ install: all
 	for name in $$(build/bdus --list); do \
 		ln -sf bdus $(DESTDIR)$(PREFIX)/sbin/bdus-$$name; done
 	install -d $(DESTDIR)$(PREFIX)/share/man/man4 \
+		$(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 man/*.4 $(DESTDIR)$(PREFIX)/share/man/man4
+	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions

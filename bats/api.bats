@@ -641,6 +641,13 @@ has_lines() { [[ $(wc -l <"$2") == "$1" ]]; }
 	done
 }
 
+@test "async: a flush follows a write that another thread has completed" {
+	serve apiasync buffer
+	fill_pattern data 81920
+	timeout 10 dd if=data of="$dev" bs=4k oflag=direct,dsync status=none
+	cmp -n 81920 data "$dev"
+}
+
 @test "async: zeroes" {
 	serve apiasync zero
 	dd if=/dev/urandom of="$dev" bs=1M count=4 oflag=direct status=none

@@ -326,6 +326,8 @@ bad_junk() {
 	refused "no device given" destroy
 	refused "--all: takes no devices" destroy --all 3
 	refused "no device given" flush
+	refused "no device given" stats
+	refused "one device only" stats 1 2
 	refused "no device given" why
 	refused "one device only" why 1 2
 	refused "needs a device, and a driver" rerun
@@ -365,7 +367,7 @@ no_devices() {
 @test "what is no device of bdus: 4, by name" {
 	local command operand
 	no_devices
-	for command in flush list why; do
+	for command in flush list stats why; do
 		for operand in 3 bdus-3 /dev/bdus-3 /dev/null / "$dir/nowhere" \
 			18446744073709551616 -3; do
 			run -4 --separate-stderr "$bdus" "$command" -- "$operand"
@@ -428,7 +430,7 @@ check_completion() {
 
 @test "completion of devices" {
 	local name
-	for name in destroy flush list rerun why; do
+	for name in destroy flush list rerun stats why; do
 		[[ $(complete_words bdus "$name" '') == /dev/bdus-7 ]]
 		[[ $(complete_words "bdus-$name" /dev/b) == /dev/bdus-7 ]]
 	done

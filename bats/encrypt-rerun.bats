@@ -75,39 +75,26 @@ read_block() {
 	end_verify
 }
 
-# files_stay TYPE SIZE CHECK...: under reruns and kills in turns
-files_stay() {
+# kill_or_rerun N: in turns
+kill_or_rerun() {
+	if (($1 % 2)); then kill_driver; else rerun --keep-key file; fi
+}
+
+# mounted TYPE SIZE FSCK...: under reruns and kills
+mounted() {
 	volume "$2"
 	opened --supervise --keep-key file
 	forget
-	"mkfs.$1" -q "$dev"
-	mount -t "$1" "$dev" /mnt
-	fill_pattern data $((4 * MiB))
-	for ((n = 1; n <= recoveries / 2; n++)); do
-		cp data "/mnt/data.$n" 3>&- 4>&- &
-		copy=$!
-		if ((n % 2)); then kill_driver; else rerun --keep-key file; fi
-		wait "$copy"
-		sync -f /mnt
-		cmp data "/mnt/data.$n"
-		((n < 4)) || rm "/mnt/data.$((n - 3))"
-	done
-	umount /mnt
-	mount -t "$1" "$dev" /mnt
-	for file in /mnt/data.*; do
-		cmp data "$file"
-	done
-	umount /mnt
-	"${@:3}" "$dev"
+	files_stay "$1" $((recoveries / 2)) kill_or_rerun "${@:3}"
 	bdus destroy "$dev"
 }
 
 @test "ext4, mounted: files stay what they are, fsck is clean" {
-	files_stay ext4 144M e2fsck -fn
+	mounted ext4 144M e2fsck -fn
 }
 
 @test "xfs, mounted: files stay what they are, fsck is clean" {
-	files_stay xfs 320M xfs_repair -n
+	mounted xfs 320M xfs_repair -n
 }
 
 ### who has the key ###########################################################

@@ -4,7 +4,7 @@
 # can be, since key derivations are slow in an emulated machine; made here or
 # by cryptsetup, opened here or by the kernel's dm-crypt.
 
-MiB=1048576
+load backing
 
 setup() {
 	common_setup
@@ -12,19 +12,6 @@ setup() {
 	printf %s "$passphrase" >key
 	printf %s "another one" >key2
 }
-
-teardown() {
-	no_device || bdus destroy --all --timeout 10 || true
-	umount -q /mnt || true
-	[[ ! -d /sys/module/dm_mod ]] || dmsetup remove_all
-	[[ ! -d /sys/module/loop ]] || losetup --detach-all
-	no_device || bdus destroy --all --no-flush || true
-	[[ ! -d /sys/module/brd ]] || wait_until 5 rmmod brd
-	common_teardown
-}
-
-# below SIZE: /dev/ram0, a disk of the kernel's own in memory
-below() { modprobe brd rd_nr=1 rd_size=$(($1 / 1024)); }
 
 # costs KDF UNIT: options that make it cheap; UNIT is K for ours, which is told
 # the memory with a unit, and nothing for cryptsetup
@@ -61,15 +48,6 @@ volume() {
 # opened [OPTION...] FILE: by ours, with the key file
 opened() { start bdus encrypt --key-file key "$@"; }
 
-# put DATA [MiB]: to $dev, at that place
-put() { dd if="$1" of="$dev" bs=1M seek="${2-0}" oflag=direct status=none; }
-
-# holds DATA [MiB]: has $dev that data there?
-holds() {
-	cmp --bytes="$(stat -c %s "$1")" \
-		--ignore-initial=0:$((${2-0} * MiB)) "$1" "$dev"
-}
-
 # refused STATUS TEXT ARG...: bdus encrypt ARG... ends with STATUS, and says
 # TEXT
 refused() {
@@ -80,5 +58,3 @@ refused() {
 		return 1
 	}
 }
-
-used() { du --block-size=1 "$1" | cut -f1; }

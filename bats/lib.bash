@@ -122,6 +122,31 @@ end_verify() {
 	grep -q 'err= 0' fio.out
 }
 
+# files_stay TYPE N CHANGE FSCK...: what they are, in a file system on $dev,
+# while CHANGE is done N times to it, told how often by then
+files_stay() {
+	local type=$1 times=$2 change=$3 n copy file
+	"mkfs.$type" -q "$dev"
+	mount -t "$type" "$dev" /mnt
+	fill_pattern data 4194304
+	for ((n = 1; n <= times; n++)); do
+		cp data "/mnt/data.$n" 3>&- 4>&- &
+		copy=$!
+		"$change" "$n"
+		wait "$copy"
+		sync -f /mnt
+		cmp data "/mnt/data.$n"
+		((n < 4)) || rm "/mnt/data.$((n - 3))"
+	done
+	umount /mnt
+	mount -t "$type" "$dev" /mnt
+	for file in /mnt/data.*; do
+		cmp data "$file"
+	done
+	umount /mnt
+	"${@:4}" "$dev"
+}
+
 # fill_pattern FILE BYTES: content that can be told from anything else
 fill_pattern() {
 	openssl enc -aes-128-ctr -nosalt -pass "pass:$2" -pbkdf2 -iter 1 \

@@ -2,31 +2,8 @@
 # loop: a file or block device as a disk.
 
 load lib
+load backing
 
-MiB=1048576
-
-teardown() {
-	bdus destroy --all --timeout 10 || true
-	umount -q /mnt || true
-	swapoff --all
-	[[ ! -d /sys/module/dm_mod ]] || dmsetup remove_all
-	[[ ! -d /sys/module/loop ]] || losetup --detach-all
-	bdus destroy --all --no-flush || true
-	[[ ! -d /sys/module/brd ]] || wait_until 5 rmmod brd
-	common_teardown
-}
-
-# below SIZE: /dev/ram0 and /dev/ram1, the kernel's own disks in memory
-below() { modprobe brd rd_nr=2 rd_size=$(($1 / 1024)); }
-
-# ext4_below SIZE: /mnt is an ext4 on one of them
-ext4_below() {
-	below "$1"
-	mkfs.ext4 -q /dev/ram0
-	mount /dev/ram0 /mnt
-}
-
-used() { du --block-size=1 "$1" | cut -f1; }
 has_direct() { (($(awk '/^flags:/ { print $2 }' "/proc/$pid/fdinfo/$1") & 040000)); }
 
 # refused STATUS TEXT ARG...: bdus loop ARG... ends with STATUS, and says TEXT
@@ -84,8 +61,8 @@ refused() {
 	cp file expected
 	start bdus loop --offset 12345 --sizelimit 1M file
 	[[ $(blockdev --getsize64 "$dev") == "$MiB" ]]
-	cmp --bytes=$MiB --ignore-initial=12345:0 file "$dev"
-	fill_pattern data $MiB
+	cmp --bytes="$MiB" --ignore-initial=12345:0 file "$dev"
+	fill_pattern data "$MiB"
 	put() { # into the range of expected
 		dd of=expected oflag=seek_bytes seek=12345 conv=notrunc \
 			status=none
@@ -96,7 +73,7 @@ refused() {
 	for command in 'blkdiscard' 'blkdiscard --zeroout'; do
 		dd if=data of="$dev" bs=1M oflag=direct status=none
 		$command "$dev"
-		head -c $MiB /dev/zero | put
+		head -c "$MiB" /dev/zero | put
 		cmp file expected
 	done
 	bdus destroy "$dev"
@@ -166,7 +143,7 @@ refused() {
 }
 
 @test "a file in use: 5, with the user named; only readers share" {
-	fill_pattern file $MiB
+	fill_pattern file "$MiB"
 	ln file link
 	start bdus loop file
 	refused 5 "link: is in use: bdus (pid $pid)" link
@@ -214,7 +191,7 @@ refused() {
 
 @test "--read-only changes nothing, and works where nothing can be changed" {
 	ext4_below $((16 * MiB))
-	fill_pattern /mnt/file $MiB
+	fill_pattern /mnt/file "$MiB"
 	cp /mnt/file data
 	mount -o remount,ro /mnt
 	refused 1 '/mnt/file: cannot open: Read-only file system' /mnt/file
@@ -318,9 +295,9 @@ refused() {
 		run ! blkdiscard --zeroout --offset ${n}M "$dev"
 	done
 	[[ $(stat -c %s file) == "$MiB" ]]
-	cmp --bytes=$MiB expected "$dev"
+	cmp --bytes="$MiB" expected "$dev"
 	dd if=expected of="$dev" bs=1M skip=1 count=1 oflag=direct status=none
-	cmp --bytes=$MiB --ignore-initial=0:$MiB file expected
+	cmp --bytes="$MiB" --ignore-initial=0:"$MiB" file expected
 	[[ $(attribute state) == live ]]
 	bdus destroy "$dev"
 }
@@ -342,7 +319,7 @@ refused() {
 	printf '%s\n' '0 8192 linear /dev/ram0 0' '8192 8192 error' \
 		'16384 16384 linear /dev/ram0 16384' | dmsetup create bad
 	start bdus loop --direct /dev/mapper/bad
-	fill_pattern data $MiB
+	fill_pattern data "$MiB"
 	for place in 4 7; do # MiB, in the part that fails
 		run ! dd if="$dev" of=/dev/null bs=64k skip=$((place * 16)) \
 			count=1 iflag=direct
@@ -353,7 +330,7 @@ refused() {
 	done
 	for place in 3 8; do
 		dd if=data of="$dev" bs=1M seek=$place oflag=direct status=none
-		cmp --bytes=$MiB --ignore-initial=0:$((place * MiB)) data "$dev"
+		cmp --bytes="$MiB" --ignore-initial=0:$((place * MiB)) data "$dev"
 	done
 	bdus destroy "$dev"
 	# through the page cache it is the flush that tells

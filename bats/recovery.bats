@@ -45,20 +45,7 @@ client_waits() { # COMMAND...
 @test "a supervised driver under a mounted file system" {
 	truncate -s 128M file
 	start bdus loop --supervise file
-	mkfs.ext4 -q "$dev"
-	mount "$dev" /mnt
-	fill_pattern data 4194304
-	for ((n = 1; n <= recoveries; n++)); do
-		cp data "/mnt/data.$n" 3>&- 4>&- &
-		copy=$!
-		kill_driver
-		wait "$copy"
-		sync -f /mnt
-		cmp data "/mnt/data.$n"
-		((n < 4)) || rm "/mnt/data.$((n - 3))"
-	done
-	umount /mnt
-	e2fsck -fn "$dev"
+	files_stay ext4 "$recoveries" kill_driver e2fsck -fn
 }
 
 @test "a device without a driver waits, says so, and takes the next one" {

@@ -31,20 +31,10 @@ teardown() {
 @test "reruns under a mounted file system: files stay what they are" {
 	truncate -s 128M file
 	start bdus loop file
-	mkfs.ext4 -q "$dev"
-	mount "$dev" /mnt
-	fill_pattern data 4194304
-	for ((n = 1; n <= reruns; n++)); do
-		cp data "/mnt/data.$n" 3>&- 4>&- &
-		bdus rerun "$dev" loop file
-		wait $!
-		sync -f /mnt
-		cmp data "/mnt/data.$n"
-		((n < 4)) || rm "/mnt/data.$((n - 3))"
-	done
-	umount /mnt
-	e2fsck -fn "$dev"
+	files_stay ext4 "$reruns" rerun_loop e2fsck -fn
 }
+
+rerun_loop() { bdus rerun "$dev" loop file; }
 
 @test "from one disk to another that holds the same" {
 	start bdus ram --size 64M

@@ -26,10 +26,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "data.h"
 #include "ring.h"
 
 #define MAX_DEPTH 256U
-#define WARM_UP 8U /* the first of so many parts is not counted */
+#define POOL (16U << 20) /* of data that is written */
+#define WARM_UP 8U	 /* the first of so many parts is not counted */
 
 struct load {
 	const char *path;
@@ -38,13 +40,15 @@ struct load {
 	uint64_t count, span; /* 0: the whole device */
 	double seconds;	      /* 0: until count */
 	uint64_t seed;
+	unsigned int percent; /* of the data that can be packed away */
 	unsigned int setup_flags;
 	bool is_verbose;
 
 	struct ring ring;
 	int fd;
 	unsigned char *buffers;
-	uint64_t n_blocks, next;
+	size_t n_bytes;
+	uint64_t n_blocks, next, next_data;
 	uint64_t submitted, completed, n_enters;
 };
 
@@ -58,6 +62,8 @@ static const char usage[] =
 	"  --seconds S      stop after S seconds instead\n"
 	"  --span N         bytes of the device used, default all\n"
 	"  --seed N         of the random offsets\n"
+	"  --packable N     percent of what is written that can be packed away:\n"
+	"                   16 MiB are written round and round; default all\n"
 	"  --plain-ring     no DEFER_TASKRUN\n"
 	"  --verbose        also the system calls per I/O\n"
 	"Prints nanoseconds per I/O.\n";
@@ -76,15 +82,6 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
 }
 
-/* xorshift64*: the same offsets for the same seed, for a few instructions */
-static uint64_t load_random(struct load *load)
-{
-	load->seed ^= load->seed >> 12;
-	load->seed ^= load->seed << 25;
-	load->seed ^= load->seed >> 27;
-	return load->seed * 0x2545f4914f6cdd1dU;
-}
-
 static uint64_t load_offset(struct load *load)
 {
 	uint64_t block;
@@ -94,10 +91,25 @@ static uint64_t load_offset(struct load *load)
 		if (load->next == load->n_blocks)
 			load->next = 0;
 	} else {
-		block = (uint32_t)(load_random(load) >> 32) * load->n_blocks >>
+		block = (uint32_t)(data_random(&load->seed) >> 32) *
+				load->n_blocks >>
 			32;
 	}
 	return block * load->block;
+}
+
+/* A slot has its buffer, or what is written is next in the pool. */
+static unsigned char *load_buffer(struct load *load, unsigned int slot)
+{
+	size_t at = (size_t)slot * load->block;
+
+	if (load->percent < 100) {
+		at = load->next_data;
+		load->next_data += load->block;
+		if (load->next_data + load->block > load->n_bytes)
+			load->next_data = 0;
+	}
+	return load->buffers + at;
 }
 
 static void load_queue(struct load *load, unsigned int slot)
@@ -109,9 +121,9 @@ static void load_queue(struct load *load, unsigned int slot)
 		load->is_write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED;
 	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->off = load_offset(load);
-	sqe->addr = (uintptr_t)load->buffers + (size_t)slot * load->block;
+	sqe->addr = (uintptr_t)load_buffer(load, slot);
 	sqe->len = load->block;
-	sqe->buf_index = (uint16_t)slot;
+	sqe->buf_index = load->percent < 100 ? 0 : (uint16_t)slot;
 	sqe->user_data = slot;
 	load->submitted++;
 }
@@ -186,25 +198,36 @@ static void load_open(struct load *load)
 	}
 }
 
-static void load_set_up(struct load *load)
+static void load_fill(struct load *load)
 {
-	struct iovec iov[MAX_DEPTH];
-	size_t len = (size_t)load->depth * load->block;
-	unsigned int i;
+	uint64_t seed = 1;
 
-	load->buffers = mmap(NULL, len, PROT_READ | PROT_WRITE,
+	load->n_bytes = (size_t)load->depth * load->block;
+	if (load->percent < 100)
+		load->n_bytes = POOL;
+	load->buffers = mmap(NULL, load->n_bytes, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (load->buffers == MAP_FAILED)
 		fail("mmap");
-	memset(load->buffers, 0x5a, len);
+	if (load->percent < 100)
+		data_fill(load->buffers, load->n_bytes, load->percent, &seed);
+	else
+		memset(load->buffers, 0x5a, load->n_bytes);
+}
+
+static void load_set_up(struct load *load)
+{
+	struct iovec iov[MAX_DEPTH];
+	unsigned int n = load->percent < 100 ? 1 : load->depth;
+
+	load_fill(load);
 	if (ring_open(&load->ring, load->depth, load->setup_flags) != 0)
 		fail("io_uring_setup");
-	for (i = 0; i < load->depth; i++) {
-		iov[i].iov_base = load->buffers + (size_t)i * load->block;
-		iov[i].iov_len = load->block;
+	for (unsigned int i = 0; i < n; i++) {
+		iov[i].iov_base = load->buffers + load->n_bytes / n * i;
+		iov[i].iov_len = load->n_bytes / n;
 	}
-	if (ring_register(&load->ring, IORING_REGISTER_BUFFERS, iov,
-			  load->depth) != 0 ||
+	if (ring_register(&load->ring, IORING_REGISTER_BUFFERS, iov, n) != 0 ||
 	    ring_register(&load->ring, IORING_REGISTER_FILES, &load->fd, 1) !=
 		    0)
 		fail("io_uring_register");
@@ -277,6 +300,9 @@ static void parse_option(struct load *load, int c)
 	case 'e':
 		load->seed = number(optarg);
 		break;
+	case 'k':
+		load->percent = (unsigned int)number(optarg);
+		break;
 	case 'r':
 		load->setup_flags = 0;
 		break;
@@ -300,6 +326,7 @@ static void parse(struct load *load, int argc, char **argv)
 		{ "seconds", required_argument, NULL, 't' },
 		{ "span", required_argument, NULL, 'p' },
 		{ "seed", required_argument, NULL, 'e' },
+		{ "packable", required_argument, NULL, 'k' },
 		{ "plain-ring", no_argument, NULL, 'r' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ 0 }
@@ -309,7 +336,8 @@ static void parse(struct load *load, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		parse_option(load, c);
 	if (argc - optind != 1 || load->depth == 0 || load->depth > MAX_DEPTH ||
-	    load->block == 0 || load->count == 0 || load->seed == 0) {
+	    load->block == 0 || load->count == 0 || load->seed == 0 ||
+	    load->percent > 100 || load->block > POOL) {
 		fputs(usage, stderr);
 		exit(2);
 	}
@@ -323,6 +351,7 @@ int main(int argc, char **argv)
 		.depth = 1,
 		.count = 20000,
 		.seed = 1,
+		.percent = 100,
 		.setup_flags = RING_FAST,
 	};
 

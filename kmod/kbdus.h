@@ -26,7 +26,7 @@
 #include <linux/types.h>
 
 /** KBDUS_ABI - version of this interface; both sides must have the same. */
-#define KBDUS_ABI 2
+#define KBDUS_ABI 3
 
 #define KBDUS_CONTROL_NAME "bdus-control"
 
@@ -115,6 +115,12 @@ enum kbdus_how {
 #define KBDUS_REQUEST_MAY_UNMAP (1U << 0)
 /** KBDUS_REQUEST_PAYLOAD - the data is in the tag's buffer already. */
 #define KBDUS_REQUEST_PAYLOAD (1U << 1)
+/**
+ * KBDUS_REQUEST_HANDOVER - a flush, the last request before a candidate may
+ * look at the backing: once it is answered, the driver must not write there by
+ * itself, until there is another request, which says that it goes on.
+ */
+#define KBDUS_REQUEST_HANDOVER (1U << 2)
 
 /**
  * struct kbdus_request - a request handed to the driver
@@ -517,10 +523,12 @@ struct kbdus_info {
 /**
  * KBDUS_SETTLE - on a candidate's session, by its process: the first half of
  * KBDUS_START. Returns when the old driver has finished what it had and was
- * flushed, or is gone; requests wait from then on. The candidate can look at
- * what the old one left, and calls KBDUS_START; or it closes its session, and
- * the old driver serves on. One that takes longer than the device's timeout_ms
- * is killed. No argument. Errors: as KBDUS_START; EBUSY (not a candidate).
+ * flushed (%KBDUS_REQUEST_HANDOVER), or is gone; requests wait from then on.
+ * The candidate can look at what the old one left, but must not change it, and
+ * calls KBDUS_START; or it closes its session, and the old driver serves on.
+ * After EINTR of either the old one may have gone on. One that takes longer
+ * than the device's timeout_ms is killed. No argument. Errors: as KBDUS_START;
+ * EBUSY (not a candidate).
  */
 #define KBDUS_SETTLE _IO(KBDUS_IOC_MAGIC, 13)
 /* 10 to 12 are kept for KBDUS_REGISTER_FILE, KBDUS_MAP, KBDUS_SET_SIZE */

@@ -350,13 +350,14 @@ static void chunk_retire(struct kbdus_session *session,
 {
 	struct kbdus_dev *dev = session->dev;
 	struct task_struct *task = NULL;
-	bool was_blocked;
-	u32 i, n_free = 0;
+	u32 i, n_free = 0, n_pending;
+	bool has_more;
 
 	rcu_read_lock();
 	spin_lock(&dev->lock);
-	was_blocked =
+	has_more =
 		dev->n_suspect || dev->handover_flush.state != KBDUS_REQ_FREE;
+	n_pending = dev->n_pending;
 	for (i = 0; i < chunk->n_moved; i++)
 		n_free += completion_retire(dev, &chunk->completions[i],
 					    chunk->reqs[i]);
@@ -366,7 +367,8 @@ static void chunk_retire(struct kbdus_session *session,
 	if (chunk->is_arrival && chunk->n_moved < chunk->n) {
 		session->n_arriving--;
 		task = dev_other_worker(dev);
-	} else if (unlikely(was_blocked) && !chunk->is_arrival) {
+	} else if (!chunk->is_arrival &&
+		   unlikely(has_more || dev->n_pending > n_pending)) {
 		task = dev_other_worker(dev);
 	}
 	if (unlikely(dev->state == KBDUS_STATE_DEAD))
@@ -506,6 +508,8 @@ static void req_describe(const struct kbdus_session *session,
 		out->flags |= KBDUS_REQUEST_PAYLOAD;
 	if (op == KBDUS_OP_WRITE_ZEROES && !(req->bio->bi_opf & REQ_NOUNMAP))
 		out->flags |= KBDUS_REQUEST_MAY_UNMAP;
+	if (req == &session->dev->handover_flush)
+		out->flags |= KBDUS_REQUEST_HANDOVER;
 }
 
 /*
@@ -591,12 +595,13 @@ static int queue_look(struct kbdus_session *session, struct kbdus_exchange *x,
 	struct kbdus_dev *dev = session->dev;
 
 	list_del_init(&idle->link);
-	if (unlikely(session->is_ended || dev->state == KBDUS_STATE_DEAD))
-		return -ENODEV;
+	/* whatever has become of the device since, the driver must know */
 	if (unlikely(session->is_replaced)) {
 		x->flags |= KBDUS_EXCHANGE_TERMINATE | KBDUS_EXCHANGE_REPLACED;
 		return 0;
 	}
+	if (unlikely(session->is_ended || dev->state == KBDUS_STATE_DEAD))
+		return -ENODEV;
 	batch_take(session, min_t(u32, x->max_requests, CHUNK), batch);
 	if (batch->n)
 		return 1;

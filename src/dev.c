@@ -60,6 +60,17 @@ bool dev_is_restart(const struct dev *dev)
 	return dev->is_restart;
 }
 
+bool dev_is_ours(const struct dev *dev)
+{
+	return (!dev->is_rerun || dev->has_taken_over) &&
+	       !atomic_load(&dev->was_replaced) && !atomic_load(&dev->is_lost);
+}
+
+bool dev_is_rerun(const struct dev *dev)
+{
+	return dev->is_rerun;
+}
+
 int dev_keep(struct dev *dev, int fd)
 {
 	int error = kept_publish(fd);
@@ -188,6 +199,11 @@ int dev_open(struct dev *dev)
 		dev_close_control(dev);
 	}
 	return code;
+}
+
+int dev_start_driver(struct dev *dev)
+{
+	return dev->driver->start != NULL ? dev->driver->start(dev) : EXIT_DONE;
 }
 
 int dev_close(struct dev *dev)
@@ -414,9 +430,11 @@ int dev_start(struct dev *dev)
 	/* until it is ours, that there is nothing to serve is no loss */
 	atomic_store(&dev->is_lost, dev->is_rerun);
 	error = ioctl(dev->session, KBDUS_START, 0) == 0 ? 0 : -errno;
-	if (error == 0)
-		atomic_store(&dev->is_lost, false);
-	return error;
+	if (error != 0)
+		return error;
+	dev->has_taken_over = dev->is_rerun;
+	atomic_store(&dev->is_lost, false);
+	return 0;
 }
 
 void dev_leave(struct dev *dev)

@@ -30,6 +30,9 @@
  */
 #define DEV_BATCH_BUFFERS 4U
 
+/** DEV_BATCHES_DEFERRED - after so many, what was deferred is settled. */
+#define DEV_BATCHES_DEFERRED 8U
+
 /** struct dev_slot - the request of a tag; a cache line of its own */
 struct dev_slot {
 	struct io io;
@@ -41,6 +44,7 @@ struct dev_slot {
  * @dev: the device
  * @queue: queue file
  * @n_completions: filled in @completions, to go with the next exchange
+ * @n_batches: since the first one of which a request was deferred, or 0
  * @thread: valid once started
  * @completions: answers not handed in yet
  * @requests: what the last exchange brought
@@ -49,6 +53,7 @@ struct worker {
 	struct dev *dev;
 	int queue;
 	unsigned int n_completions;
+	unsigned int n_batches;
 	pthread_t thread;
 	struct kbdus_completion completions[DEV_BATCH_MAX];
 	struct kbdus_request requests[DEV_BATCH_MAX];
@@ -81,6 +86,7 @@ struct worker {
  * @poll_us: busy wait of a worker, microseconds
  * @serve: the driver's callbacks by enum kbdus_op
  * @was_refused: the kernel refused a completion, which is logged once
+ * @has_taken_over: it is a rerun, and the device is ours
  * @was_replaced: another driver took over; the device lives on
  * @is_lost: the session ended without the device being terminated
  * @stack_size: of each worker's thread, bytes; 0: enough for what is in src/
@@ -110,6 +116,7 @@ struct dev {
 	unsigned int batch;
 	unsigned int poll_us;
 	void (*serve[KBDUS_OP_COUNT])(struct io *io);
+	bool has_taken_over;
 	atomic_bool was_refused;
 	atomic_bool was_replaced;
 	atomic_bool is_lost;
@@ -126,6 +133,16 @@ struct dev {
  * Return: an exit code; on failure nothing is left open.
  */
 int dev_open(struct dev *dev);
+
+/**
+ * dev_start_driver - let the driver look at its backing, see struct driver
+ * @dev: opened; if it is taken over, settled
+ *
+ * Prints what is wrong.
+ *
+ * Return: an exit code.
+ */
+int dev_start_driver(struct dev *dev);
 
 /** dev_close - close the driver, when no worker runs. Return: an exit code. */
 int dev_close(struct dev *dev);
@@ -165,7 +182,8 @@ int dev_start(struct dev *dev);
  * of the way
  * @dev: attached
  *
- * Optional, before dev_start(): from then on nothing changes below the device.
+ * Optional, before dev_start(): from then on nothing changes below the device,
+ * unless one of the two returns -EINTR.
  *
  * Return: 0 or -errno (see KBDUS_SETTLE).
  */

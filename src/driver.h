@@ -30,6 +30,11 @@ struct dev;
  *	a write's data is in it, a read's data may be put there; an ioctl's
  *	argument is in it, both ways; NULL when the driver declared no_buffers
  * @may_unmap: write zeroes: the range may be deallocated
+ * @is_handover: flush: once it is answered, another driver may look at the
+ *	backing: nothing is to be written there until the next request, with
+ *	which this driver goes on
+ * @is_alone: a driver was lost with it: no other request comes until it is
+ *	answered
  * @dev: the device
  * @tag: the runtime's
  * @generation: the runtime's
@@ -39,6 +44,8 @@ struct io {
 	uint32_t len;
 	uint32_t command;
 	bool may_unmap;
+	bool is_handover;
+	bool is_alone;
 	void *buf;
 	struct dev *dev;
 	uint16_t tag;
@@ -71,6 +78,15 @@ void io_done_addr(struct io *io, void *addr);
  */
 unsigned int io_worker(const struct io *io);
 
+/**
+ * io_defer - let a request be answered later, with others
+ * @io: the request, in a callback; it may be answered already
+ *
+ * The driver's @settle is called by the same thread before it waits for
+ * requests, and at the latest after some dozen more.
+ */
+void io_defer(const struct io *io);
+
 /** io_done_zero - answer a read with zeroes, made by the kernel. */
 void io_done_zero(struct io *io);
 
@@ -92,8 +108,16 @@ void io_done_zero(struct io *io);
  *	device needs no payload buffers; not together with @ioctl
  * @open: check the options (dev_priv, dev_operand), acquire what is needed,
  *	fill dev_attrs (size at least; ops come from the callbacks); prints what
- *	is wrong and returns an exit code, 0 for success; undoes what it did
- * @close: the last call: give everything back; returns 0 or an exit code
+ *	is wrong and returns an exit code, 0 for success; undoes what it did.
+ *	Another driver may be at work on the backing
+ * @start: absent: nothing to do. Called once, before any request: nobody writes
+ *	to the backing, so what is there can be read. Unless dev_is_ours(), the
+ *	driver before us goes on with it if we fail, or die: it must not be
+ *	written to, which the first request that asks for it allows. Prints what
+ *	is wrong and returns an exit code, 0 for success; close is called then
+ *	as well
+ * @close: the last call: give everything back; returns 0 or an exit code.
+ *	Unless dev_is_ours(), another driver may have the backing
  * @read: must exist
  * @write: without it the device is read-only
  * @fua_write: absent: the kernel sends write, then flush
@@ -103,6 +127,7 @@ void io_done_zero(struct io *io);
  * @secure_erase: absent: not supported
  * @ioctl: absent: ENOTTY; an ioctl of a client, whose command was built with
  *	_IO, _IOR, _IOW or _IOWR; ENOTTY is the answer to one that is unknown
+ * @settle: needed by those who call io_defer(): answer what was deferred
  *
  * An absent callback is not advertised. open may also clear bits of
  * dev_attrs()->ops, which is preset from the callbacks, to take one back.
@@ -119,6 +144,7 @@ struct driver {
 	bool loses_content;
 	bool no_buffers;
 	int (*open)(struct dev *dev);
+	int (*start)(struct dev *dev);
 	int (*close)(struct dev *dev);
 	void (*read)(struct io *io);
 	void (*write)(struct io *io);
@@ -128,6 +154,7 @@ struct driver {
 	void (*discard)(struct io *io);
 	void (*secure_erase)(struct io *io);
 	void (*ioctl)(struct io *io);
+	void (*settle)(struct dev *dev);
 };
 
 /** DRIVER - define the driver of this file: DRIVER(ram) = { ... }; */
@@ -186,6 +213,23 @@ int dev_kept_lock(const struct dev *dev);
  * nothing.
  */
 bool dev_is_restart(const struct dev *dev);
+
+/**
+ * dev_is_ours - is the backing ours alone?
+ * @dev: the device, in start or close
+ *
+ * Return: whether it is; else another driver has it, may have it soon, or goes
+ * on with it if we fail.
+ */
+bool dev_is_ours(const struct dev *dev);
+
+/**
+ * dev_is_rerun - does the device exist already, and have a driver or had one?
+ * @dev: the device, in open
+ *
+ * Return: whether it does; the one before may still serve it.
+ */
+bool dev_is_rerun(const struct dev *dev);
 
 /**
  * dev_keep - let the lock on the backing outlive the driver

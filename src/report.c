@@ -51,11 +51,22 @@ static bool is_number(const char *cell)
 	       cell[strspn(cell, "0123456789")] == '\0';
 }
 
+static bool is_decimal(const char *cell)
+{
+	size_t n = cell != NULL ? strspn(cell, "0123456789") : 0;
+
+	if (n == 0)
+		return false;
+	return cell[n] == '\0' || (cell[n] == '.' && is_number(cell + n + 1));
+}
+
 /* Does the cell hold what its column promises? */
 static bool has_value(const struct report_column *column, const char *cell)
 {
 	if (column->kind == REPORT_TEXT)
 		return cell != NULL && *cell != '\0';
+	if (column->kind == REPORT_DECIMAL)
+		return is_decimal(cell);
 	return is_number(cell);
 }
 

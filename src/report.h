@@ -18,13 +18,15 @@
  * @REPORT_BOOL: 0 or 1
  * @REPORT_SIZE: bytes, decimal digits
  * @REPORT_MS: milliseconds, decimal digits
+ * @REPORT_DECIMAL: decimal digits, perhaps a point and further ones
  */
 enum report_kind {
 	REPORT_TEXT,
 	REPORT_NUMBER,
 	REPORT_BOOL,
 	REPORT_SIZE,
-	REPORT_MS
+	REPORT_MS,
+	REPORT_DECIMAL
 };
 
 /**

@@ -3,7 +3,8 @@
  * runtime - running a driver: from the command line to the end of the device.
  *
  * Order of things: parse; fork; lock memory; open the driver; create and
- * attach; workers; start; node, pid file; tell that it is usable. And back:
+ * attach; let the old driver, if any, come to rest; start the driver; workers;
+ * start the device; node, pid file; tell that it is usable. And back:
  * workers leave; close the driver; node, pid file; close the session, after
  * which the kernel lets whoever destroyed the device go on. With a supervisor
  * there is one more process in between, which forks the driver.
@@ -40,7 +41,7 @@ struct runtime {
 	struct stop stop;
 	struct node node;
 	struct supervise supervise;
-	bool has_taken_over;
+	bool is_candidate; /* has looked at what the old driver left */
 	int lock_error;
 	char who[64];
 };
@@ -200,7 +201,7 @@ static int runtime_start_new(struct runtime *runtime)
 	error = dev_start(&runtime->dev);
 	if (error != 0 && error != -EINTR)
 		return runtime_failed("cannot start the device", error);
-	return EXIT_DONE;
+	return runtime_announce(runtime);
 }
 
 /*
@@ -208,41 +209,85 @@ static int runtime_start_new(struct runtime *runtime)
  * waits for us, is the end of the attempt, and the other driver serves on.
  * From then on it would be the end of the device.
  */
+static int runtime_wait(struct runtime *runtime, int (*wait)(struct dev *dev))
+{
+	struct dev *dev = &runtime->dev;
+	int error = -EINTR;
+
+	stop_catch_signals();
+	while (error == -EINTR && !stop_was_caught()) {
+		error = wait(dev);
+		/* what was looked at may have changed */
+		if (runtime->is_candidate)
+			break;
+	}
+	if (dev->has_taken_over)
+		prctl(PR_SET_PDEATHSIG, 0);
+	stop_block_signals();
+	if (error == 0)
+		return EXIT_DONE;
+	takeover_explain(dev, error);
+	return error == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
+}
+
+/*
+ * A driver that is alive goes on if we fail. One that is gone leaves us its
+ * place: the device is ours at once, and what is below it as well.
+ */
+static int runtime_settle(struct runtime *runtime)
+{
+	int code = runtime_wait(runtime, dev_settle);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (takeover_is_vacant(&runtime->dev))
+		return runtime_wait(runtime, dev_start);
+	runtime->is_candidate = true;
+	return EXIT_DONE;
+}
+
 static int runtime_start_over(struct runtime *runtime)
 {
 	struct dev *dev = &runtime->dev;
-	int error;
+	int code = EXIT_DONE, error;
 
-	stop_catch_signals();
-	do
-		error = dev_start(dev);
-	while (error == -EINTR && !stop_was_caught());
-	prctl(PR_SET_PDEATHSIG, 0);
-	stop_block_signals();
-	runtime->has_taken_over = error == 0;
-	if (error != 0) {
-		takeover_explain(dev, error);
-		return error == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
-	}
+	if (!dev->has_taken_over)
+		code = runtime_wait(runtime, dev_start);
+	if (code != EXIT_DONE)
+		return code;
 	error = stop_start(&runtime->stop, dev);
+	if (error != 0)
+		runtime_failed("cannot start a thread", error);
+	if (error == 0 && !runtime->supervise.is_restart)
+		runtime_announce(runtime);
+	/* there is no way back: the old driver is gone, the device in use */
+	return EXIT_DONE;
+}
+
+static int runtime_start_driver(struct runtime *runtime)
+{
+	struct dev *dev = &runtime->dev;
+	int code = EXIT_DONE, error;
+
+	if (dev->is_rerun && dev->driver->start != NULL)
+		code = runtime_settle(runtime);
+	if (code == EXIT_DONE)
+		code = dev_start_driver(dev);
+	if (code != EXIT_DONE)
+		return code;
+	error = workers_start(dev);
 	return error == 0 ? EXIT_DONE :
 			    runtime_failed("cannot start a thread", error);
 }
 
 static int runtime_bring_up(struct runtime *runtime)
 {
-	int error = workers_start(&runtime->dev);
-	int code;
+	int code = runtime_start_driver(runtime);
 
-	if (error != 0)
-		return runtime_failed("cannot start a thread", error);
+	if (code != EXIT_DONE)
+		return code;
 	code = runtime->dev.is_rerun ? runtime_start_over(runtime) :
 				       runtime_start_new(runtime);
-	if (code == EXIT_DONE && !runtime->supervise.is_restart)
-		code = runtime_announce(runtime);
-	/* there is no way back: the old driver is gone, the device in use */
-	if (runtime->has_taken_over)
-		code = EXIT_DONE;
 	if (code == EXIT_DONE && runtime->opts.is_supervised)
 		supervise_ready(&runtime->supervise, runtime->dev.id);
 	/* after that: for a supervisor it is a failure before */

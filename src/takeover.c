@@ -175,6 +175,14 @@ void takeover_adopt(struct dev *dev)
 	dev->attrs.queue_depth = old->queue_depth;
 }
 
+bool takeover_is_vacant(const struct dev *dev)
+{
+	struct kbdus_info info = { .id = dev->id };
+
+	return ioctl(dev->control, KBDUS_INFO, &info) == 0 &&
+	       info.state == KBDUS_STATE_WAITING;
+}
+
 void takeover_explain(const struct dev *dev, int error)
 {
 	switch (error) {

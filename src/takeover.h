@@ -34,6 +34,14 @@ int takeover_check(const struct dev *dev);
  */
 void takeover_adopt(struct dev *dev);
 
+/**
+ * takeover_is_vacant - has the device no driver any more?
+ * @dev: settled
+ *
+ * Return: whether none would go on if we did not start.
+ */
+bool takeover_is_vacant(const struct dev *dev);
+
 /** takeover_explain - print why KBDUS_ATTACH or KBDUS_START was refused. */
 void takeover_explain(const struct dev *dev, int error);
 

@@ -74,13 +74,13 @@ static bool exchange_goes_on(struct dev *dev, struct kbdus_exchange *exchange,
 
 /* Return: 0, -ENODEV (the session has ended), or another -errno: a bug. */
 static int exchange_run(struct dev *dev, int queue,
-			struct kbdus_exchange *exchange)
+			struct kbdus_exchange *exchange, unsigned int flags)
 {
 	int error;
 
 	do {
 		exchange->n_done = 0;
-		exchange->flags = 0;
+		exchange->flags = flags;
 		if (ioctl(queue, KBDUS_EXCHANGE, exchange) == 0)
 			return 0;
 		error = -errno;
@@ -89,7 +89,8 @@ static int exchange_run(struct dev *dev, int queue,
 }
 
 static int worker_exchange(struct worker *worker,
-			   struct kbdus_exchange *exchange, unsigned int room)
+			   struct kbdus_exchange *exchange, unsigned int room,
+			   unsigned int flags)
 {
 	exchange->completions = (uintptr_t)worker->completions;
 	exchange->requests = (uintptr_t)worker->requests;
@@ -98,7 +99,7 @@ static int worker_exchange(struct worker *worker,
 	exchange->max_requests = room;
 	exchange->poll_us = worker->dev->poll_us;
 	worker->n_completions = 0;
-	return exchange_run(worker->dev, worker->queue, exchange);
+	return exchange_run(worker->dev, worker->queue, exchange, flags);
 }
 
 /* Hand in what is done, since what comes next takes long or needs the room. */
@@ -108,7 +109,7 @@ static void worker_hand_in(struct worker *worker)
 
 	/* an ended session shows itself at the next exchange */
 	if (worker->n_completions > 0)
-		worker_exchange(worker, &exchange, 0);
+		worker_exchange(worker, &exchange, 0, 0);
 }
 
 static void worker_serve(struct worker *worker,
@@ -122,6 +123,8 @@ static void worker_serve(struct worker *worker,
 	io->len = request->len;
 	io->command = request->arg;
 	io->may_unmap = request->flags & KBDUS_REQUEST_MAY_UNMAP;
+	io->is_handover = request->flags & KBDUS_REQUEST_HANDOVER;
+	io->is_alone = request->attempt > 0;
 	io->generation = request->generation;
 	slot->op = request->op;
 	if (request->op == KBDUS_OP_FLUSH)
@@ -132,18 +135,37 @@ static void worker_serve(struct worker *worker,
 		io_done(io, EOPNOTSUPP);
 }
 
+/*
+ * More requests are expected behind a full batch only, and deferred ones do not
+ * wait for others. Return: flags of the next exchange.
+ */
+static unsigned int worker_settle(struct worker *worker, unsigned int n)
+{
+	if (worker->n_batches == 0)
+		return 0;
+	if (n == worker->dev->batch &&
+	    worker->n_batches++ < DEV_BATCHES_DEFERRED)
+		return KBDUS_EXCHANGE_NOWAIT;
+	worker->n_batches = 0;
+	worker->dev->driver->settle(worker->dev);
+	return 0;
+}
+
 static int worker_loop(struct worker *worker)
 {
 	struct kbdus_exchange exchange;
+	unsigned int flags = 0;
 	int error;
 
 	for (;;) {
-		error = worker_exchange(worker, &exchange, worker->dev->batch);
+		error = worker_exchange(worker, &exchange, worker->dev->batch,
+					flags);
 		if (error != 0)
 			return error;
 		for (unsigned int i = 0; i < exchange.n_requests; i++)
 			worker_serve(worker, &worker->requests[i]);
-		if (exchange.n_requests > 0 ||
+		flags = worker_settle(worker, exchange.n_requests);
+		if (exchange.n_requests > 0 || worker->n_completions > 0 ||
 		    !(exchange.flags & KBDUS_EXCHANGE_TERMINATE))
 			continue;
 		if (exchange.flags & KBDUS_EXCHANGE_REPLACED)
@@ -231,7 +253,7 @@ static void io_hand_in(struct dev *dev, struct kbdus_completion *completion)
 		.n_completions = 1,
 	};
 
-	exchange_run(dev, worker->queue, &exchange);
+	exchange_run(dev, worker->queue, &exchange, 0);
 }
 
 static void io_answer(struct io *io, enum kbdus_how how, const void *addr,
@@ -259,6 +281,13 @@ static void io_answer(struct io *io, enum kbdus_how how, const void *addr,
 unsigned int io_worker(const struct io *io)
 {
 	return (unsigned int)(worker_self - io->dev->workers);
+}
+
+void io_defer(const struct io *io)
+{
+	(void)io; /* a thread has one device */
+	if (worker_self->n_batches == 0)
+		worker_self->n_batches = 1;
 }
 
 void io_done(struct io *io, int error)

@@ -99,20 +99,20 @@ static void test_sector(void)
 
 /* --- log and judge ------------------------------------------------------- */
 
-static struct log log_;
+static struct oplog log_;
 
 static void issue(enum op_kind kind, uint64_t sector)
 {
 	struct op op = { .kind = kind, .sector = sector, .n_sectors = 1 };
 
-	log_issue(&log_, &op);
+	oplog_issue(&log_, &op);
 }
 
 static void ack(enum op_kind kind, uint64_t sector)
 {
 	struct op op = { .kind = kind, .sector = sector, .n_sectors = 1 };
 
-	log_ack(&log_, &op);
+	oplog_ack(&log_, &op);
 }
 
 static void done(enum op_kind kind, uint64_t sector)
@@ -214,31 +214,31 @@ static void test_judge_damage(void)
 static void test_judge(void)
 {
 	memset(buffer, 0, sizeof(buffer));
-	ok(log_create(&log_, log_path, 8, 42) == 0, "log: made");
-	log_begin(&log_);
+	ok(oplog_create(&log_, log_path, 8, 42) == 0, "log: made");
+	oplog_begin(&log_);
 	test_judge_bounds();
 	test_judge_zeroes();
 	test_judge_damage();
-	log_close(&log_);
+	oplog_close(&log_);
 }
 
 static void test_log(void)
 {
-	struct log second;
+	struct oplog second;
 
-	ok(log_open(&log_, log_path) == 0 && log_.head->seed == 42 &&
+	ok(oplog_open(&log_, log_path) == 0 && log_.head->seed == 42 &&
 		   log_.issued[1] == 6 && log_.acked[1] == 6,
 	   "log: is there again");
-	ok(log_open(&second, log_path) == -EWOULDBLOCK, "log: one user");
-	log_close(&log_);
-	ok(log_create(&log_, log_path, 8, 42) == 0, "log: made again");
-	log_close(&log_);
-	ok(log_open(&log_, log_path) == -ENODATA,
+	ok(oplog_open(&second, log_path) == -EWOULDBLOCK, "log: one user");
+	oplog_close(&log_);
+	ok(oplog_create(&log_, log_path, 8, 42) == 0, "log: made again");
+	oplog_close(&log_);
+	ok(oplog_open(&log_, log_path) == -ENODATA,
 	   "log: refused when it was not begun");
 	ok(truncate(log_path, 5000) == 0 &&
-		   log_open(&log_, log_path) == -EINVAL,
+		   oplog_open(&log_, log_path) == -EINVAL,
 	   "log: refused when cut");
-	ok(truncate(log_path, 0) == 0 && log_open(&log_, log_path) == -EINVAL,
+	ok(truncate(log_path, 0) == 0 && oplog_open(&log_, log_path) == -EINVAL,
 	   "log: refused when empty");
 }
 
@@ -433,7 +433,7 @@ static bool check_run(struct target *target, struct tally *tally)
 {
 	memset(tally, 0, sizeof(*tally));
 	tally->name = target->name;
-	return log_create(&log_, log_path, target->n_sectors, 1) == 0 &&
+	return oplog_create(&log_, log_path, target->n_sectors, 1) == 0 &&
 	       run_workload(target, &log_, &plan_, tally) == 0;
 }
 
@@ -464,7 +464,7 @@ static void test_fault(const char *what, enum fault fault, enum verdict seen,
 			ok(false, "%s: in class %d", what, i);
 	tap_caught(caught, sizeof(caught));
 	ok(strstr(caught, "disk: sector ") != NULL, "%s: told", what);
-	log_close(&log_);
+	oplog_close(&log_);
 	disk_free(&disk);
 }
 
@@ -488,7 +488,7 @@ static void test_disk_good(void)
 	ok(check_judge(&disk.target, AFTER_CRASH, &tally) &&
 		   !tally_is_clean(&tally),
 	   "a good disk: lost something that it may lose then only");
-	log_close(&log_);
+	oplog_close(&log_);
 	disk_free(&disk);
 }
 
@@ -502,12 +502,12 @@ static void test_disk_again(void)
 	disk_init(&disk, FAULT_NONE);
 	ok(check_run(&disk.target, &tally), "again: runs");
 	memcpy(issued, log_.issued, sizeof(issued));
-	log_close(&log_);
+	oplog_close(&log_);
 	ok(check_run(&disk.target, &tally), "again: runs again");
 	ok(memcmp(issued, log_.issued, sizeof(issued)) == 0,
 	   "again: the same sequences");
 	ok(tally_is_clean(&tally), "again: on what another run left");
-	log_close(&log_);
+	oplog_close(&log_);
 	disk_free(&disk);
 }
 
@@ -523,7 +523,7 @@ static void test_disk_no_flush(void)
 	ok(check_judge(&disk.target, AFTER_POWER_LOSS, &tally) &&
 		   tally.n[VERDICT_LOST] > 0,
 	   "flush does nothing: seen after power loss");
-	log_close(&log_);
+	oplog_close(&log_);
 	disk_free(&disk);
 }
 
@@ -541,7 +541,7 @@ static void test_disk_error(void)
 	ok(check_judge(&disk.target, AFTER_CRASH, &tally) &&
 		   tally_is_clean(&tally),
 	   "errors: afterwards neither");
-	log_close(&log_);
+	oplog_close(&log_);
 	disk_free(&disk);
 	tap_caught(caught, sizeof(caught));
 	ok(strstr(caught, "Input/output error") != NULL, "errors: told");
@@ -608,7 +608,7 @@ static void test_ram(const char *what, const char *option)
 	   "%s: opens", what);
 	check_driver(&dev, what);
 	close_dev(&dev, what);
-	log_close(&log_);
+	oplog_close(&log_);
 }
 
 static int make_file(void)
@@ -666,7 +666,7 @@ static void test_loop(const char *what, const char *option)
 	reopened(&tally);
 	ok(tally.n[VERDICT_LOST] == 1 && tally.n[VERDICT_TORN] == 0,
 	   "%s: the damage is seen", what);
-	log_close(&log_);
+	oplog_close(&log_);
 	close(fd);
 }
 
@@ -680,7 +680,7 @@ static void run_forever(void)
 
 	plan.ops = 0;
 	if (device_open(&device, disk_path, false) == 0 &&
-	    log_create(&log_, log_path, device.target.n_sectors, 1) == 0)
+	    oplog_create(&log_, log_path, device.target.n_sectors, 1) == 0)
 		run_workload(&device.target, &log_, &plan, &tally);
 	_exit(1);
 }
@@ -717,12 +717,12 @@ static int run_killed(useconds_t us)
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	if (device_open(&device, disk_path, true) != 0 ||
-	    log_open(&log_, log_path) != 0)
+	    oplog_open(&log_, log_path) != 0)
 		return 0;
 	is_right = WIFSIGNALED(status) &&
 		   check_judge(&device.target, AFTER_CRASH, &tally) &&
 		   tally_is_clean(&tally) && tally.n[VERDICT_GOOD] > 0;
-	log_close(&log_);
+	oplog_close(&log_);
 	device_close(&device);
 	return is_right;
 }

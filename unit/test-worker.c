@@ -20,6 +20,7 @@ struct call {
 	unsigned int n_requests;
 	unsigned int flags;
 	uint8_t op; /* of its requests; 0: read */
+	uint16_t request_flags;
 };
 
 static const struct call *script;
@@ -27,6 +28,9 @@ static int n_calls;
 static struct kbdus_completion seen[MAX_SEEN]; /* what was applied */
 static unsigned int n_seen;
 static unsigned int next_tag;
+static uint32_t flags_in[MAX_CALLS]; /* what each EXCHANGE asked for */
+static struct io *deferred[MAX_SEEN];
+static unsigned int n_deferred;
 static struct dev dev;
 static char caught[4096];
 
@@ -40,9 +44,11 @@ static void take_completions(const struct kbdus_exchange *exchange,
 		seen[n_seen++] = from[i];
 }
 
-static void give_requests(struct kbdus_exchange *exchange, unsigned int n,
-			  uint8_t op)
+static void give_requests(struct kbdus_exchange *exchange,
+			  const struct call *call)
 {
+	unsigned int n = call->n_requests;
+	uint8_t op = call->op;
 	struct kbdus_request *to = (void *)(uintptr_t)exchange->requests;
 
 	for (unsigned int i = 0; i < n; i++, next_tag++)
@@ -51,6 +57,7 @@ static void give_requests(struct kbdus_exchange *exchange, unsigned int n,
 			.generation = next_tag,
 			.len = 512,
 			.arg = op == KBDUS_OP_IOCTL ? COMMAND + next_tag : 0,
+			.flags = call->request_flags,
 			.op = op,
 		};
 	exchange->n_requests = n;
@@ -58,7 +65,7 @@ static void give_requests(struct kbdus_exchange *exchange, unsigned int n,
 
 int ioctl(int fd, unsigned long command, ...)
 {
-	const struct call *call = &script[n_calls++];
+	const struct call *call = &script[n_calls];
 	struct kbdus_exchange *exchange;
 	va_list args;
 
@@ -66,6 +73,7 @@ int ioctl(int fd, unsigned long command, ...)
 	va_start(args, command);
 	exchange = va_arg(args, struct kbdus_exchange *);
 	va_end(args);
+	flags_in[n_calls++] = exchange->flags;
 	if (call->error != 0) {
 		exchange->n_done = call->n_done;
 		exchange->n_requests = 0;
@@ -75,7 +83,7 @@ int ioctl(int fd, unsigned long command, ...)
 	}
 	take_completions(exchange, exchange->n_completions);
 	exchange->n_done = exchange->n_completions;
-	give_requests(exchange, call->n_requests, call->op);
+	give_requests(exchange, call);
 	exchange->flags = call->flags;
 	return 0;
 }
@@ -94,11 +102,31 @@ static void driver_ioctl(struct io *io)
 		io_done(io, ENOTTY);
 }
 
+static void driver_flush(struct io *io)
+{
+	io_done(io, io->is_handover ? ENOLINK : 0);
+}
+
+static void driver_write(struct io *io)
+{
+	deferred[n_deferred++] = io;
+	io_defer(io);
+}
+
+static void driver_settle(struct dev *of)
+{
+	(void)of;
+	for (unsigned int i = 0; i < n_deferred; i++)
+		io_done(deferred[i], 0);
+	n_deferred = 0;
+}
+
 /* Run one worker through a script; returns the calls it made. */
 static int play(const struct call *calls)
 {
 	static struct dev_slot slots[128];
 	static struct worker worker;
+	static const struct driver driver = { .settle = driver_settle };
 
 	memset(&dev, 0, sizeof(dev));
 	memset(&worker, 0, sizeof(worker));
@@ -109,9 +137,12 @@ static int play(const struct call *calls)
 	dev.slots = slots;
 	dev.workers = &worker;
 	dev.n_workers = 1;
-	dev.batch = DEV_BATCH_MAX;
+	dev.batch = 4;
+	dev.driver = &driver;
+	dev.serve[KBDUS_OP_WRITE] = driver_write;
 	dev.serve[KBDUS_OP_READ] = driver_read;
 	dev.serve[KBDUS_OP_IOCTL] = driver_ioctl;
+	dev.serve[KBDUS_OP_FLUSH] = driver_flush;
 	worker.dev = &dev;
 	script = calls;
 	n_calls = 0;
@@ -195,6 +226,70 @@ static void test_terminate_with_requests(void)
 	};
 
 	ok(play(calls) == 2 && ANSWERED(0, 1), "terminate: serves first");
+}
+
+/* Behind a batch that is not full nothing is waited for. */
+static void test_deferred(void)
+{
+	static const struct call calls[] = {
+		{ .n_requests = 2, .op = KBDUS_OP_WRITE },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE },
+	};
+
+	ok(play(calls) == 2 && ANSWERED(0, 1), "deferred: settled");
+	ok(flags_in[1] == 0, "deferred: before it waits");
+}
+
+/* Behind a full one there may be more, which is not waited for. */
+static void test_deferred_more(void)
+{
+	static const struct call calls[] = {
+		{ .n_requests = 4, .op = KBDUS_OP_WRITE },
+		{ .n_requests = 4, .op = KBDUS_OP_WRITE },
+		{ .n_requests = 0 },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE },
+	};
+
+	ok(play(calls) == 4 && ANSWERED(0, 1, 2, 3, 4, 5, 6, 7),
+	   "deferred, more: all are settled");
+	ok(flags_in[1] == KBDUS_EXCHANGE_NOWAIT &&
+		   flags_in[2] == KBDUS_EXCHANGE_NOWAIT && flags_in[3] == 0,
+	   "deferred, more: at once, when no more come");
+}
+
+/* Others that keep coming do not hold it up for ever. */
+static void test_deferred_long(void)
+{
+	static const struct call calls[] = {
+		{ .n_requests = 4, .op = KBDUS_OP_WRITE },
+		{ .n_requests = 4 },
+		{ .n_requests = 4 },
+		{ .n_requests = 4 },
+		{ .n_requests = 4 },
+		{ .n_requests = 4 },
+		{ .n_requests = 4 },
+		{ .n_requests = 4 },
+		{ .n_requests = 4 },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE },
+	};
+	bool was_settled;
+
+	play(calls);
+	was_settled = n_seen == 36 && seen[31].tag == 3;
+	ok(was_settled && flags_in[8] == 0, "deferred, long: settled");
+}
+
+/* The order to leave comes while some are deferred. */
+static void test_deferred_terminate(void)
+{
+	static const struct call calls[] = {
+		{ .n_requests = 4, .op = KBDUS_OP_WRITE },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE },
+	};
+
+	ok(play(calls) == 3 && ANSWERED(0, 1, 2, 3),
+	   "deferred: answered before it leaves");
 }
 
 static void test_interrupted(void)
@@ -285,6 +380,24 @@ static void test_lost(int error)
 	ok(strstr(caught, "lost") != NULL, "%s: says so", strerror(error));
 }
 
+/* The driver is told of the flush before another one may be, and of no other */
+static void test_handover(void)
+{
+	static const struct call calls[] = {
+		{ .n_requests = 1, .op = KBDUS_OP_FLUSH },
+		{ .n_requests = 1,
+		  .op = KBDUS_OP_FLUSH,
+		  .request_flags = KBDUS_REQUEST_HANDOVER },
+		{ .n_requests = 1, .op = KBDUS_OP_FLUSH },
+		{ .flags = KBDUS_EXCHANGE_TERMINATE | KBDUS_EXCHANGE_REPLACED },
+	};
+
+	ok(play(calls) == 4 && n_seen == 3 && seen[0].result == 0 &&
+		   seen[1].result == -ENOLINK && seen[2].result == 0,
+	   "hand-over: the driver knows the last flush");
+	ok(dev.was_replaced && !dev.is_lost, "hand-over: it was replaced");
+}
+
 /* On a thread that is no worker, each answer goes by itself. */
 static void test_other_thread(void)
 {
@@ -309,6 +422,10 @@ int main(void)
 	test_ioctl();
 	test_unknown_operation();
 	test_terminate_with_requests();
+	test_deferred();
+	test_deferred_more();
+	test_deferred_long();
+	test_deferred_terminate();
 	test_interrupted();
 	test_stale();
 	test_refused(EINVAL);
@@ -318,6 +435,7 @@ int main(void)
 	test_answered_before();
 	test_lost(ENODEV);
 	test_lost(EPERM);
+	test_handover();
 	test_other_thread();
 	return tap_done();
 }

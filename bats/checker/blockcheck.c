@@ -112,7 +112,7 @@ static void complete_plan(struct plan *plan)
 }
 
 /* The workload, then everything is read back. */
-static int run_and_judge(struct target *target, struct log *log,
+static int run_and_judge(struct target *target, struct oplog *log,
 			 const struct plan *plan, struct tally *tally)
 {
 	int error = run_workload(target, log, plan, tally);
@@ -125,7 +125,7 @@ static int run_and_judge(struct target *target, struct log *log,
 	return run_judge(target, log, AFTER_CRASH, tally);
 }
 
-static int with_log(struct target *target, struct log *log,
+static int with_log(struct target *target, struct oplog *log,
 		    const struct options *options, bool is_run)
 {
 	struct tally tally = { .name = target->name };
@@ -142,27 +142,27 @@ static int with_log(struct target *target, struct log *log,
 
 static int command_run(struct options *options, struct target *target)
 {
-	struct log log;
+	struct oplog log;
 	int error, code;
 
 	complete_plan(&options->plan);
 	catch_signals();
-	error = log_create(&log, options->log,
-			   sectors_wanted(target, options->size),
-			   options->plan.seed);
+	error = oplog_create(&log, options->log,
+			     sectors_wanted(target, options->size),
+			     options->plan.seed);
 	if (error != 0)
 		return failed(options->log, "cannot make a log", -error);
 	code = with_log(target, &log, options, true);
-	log_close(&log);
+	oplog_close(&log);
 	return code;
 }
 
 static int command_judge(struct options *options, struct target *target)
 {
-	struct log log;
+	struct oplog log;
 	int error, code;
 
-	error = log_open(&log, options->log);
+	error = oplog_open(&log, options->log);
 	if (error == -ENODATA) {
 		msg_error(
 			"%s: the run had not begun to write: nothing to judge",
@@ -178,7 +178,7 @@ static int command_judge(struct options *options, struct target *target)
 			  target->name, options->log);
 		code = EXIT_FAILED;
 	}
-	log_close(&log);
+	oplog_close(&log);
 	return code;
 }
 

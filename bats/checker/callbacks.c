@@ -43,6 +43,11 @@ unsigned int io_worker(const struct io *io)
 	return 0;
 }
 
+void io_defer(const struct io *io)
+{
+	(void)io;
+}
+
 void io_done(struct io *io, int error)
 {
 	request_answer(io, error);
@@ -85,6 +90,8 @@ static int callbacks_serve(struct dev *dev, enum kbdus_op op,
 	};
 
 	dev->serve[op](&request.io);
+	if (dev->driver->settle != NULL)
+		dev->driver->settle(dev);
 	pthread_mutex_lock(&request.lock);
 	while (!request.is_answered)
 		pthread_cond_wait(&request.answered, &request.lock);

@@ -10,7 +10,7 @@
  * ([acknowledged before the last acknowledged flush, last issued]).
  *
  *	sector.c    the format of a sector
- *	log.c       the log
+ *	oplog.c     the log
  *	judge.c     what was found against the log
  *	workload.c  from a seed to operations
  *	run.c       operations on a target, by several writers; reading it back
@@ -158,7 +158,7 @@ void workload_turn(struct workload *workload);
 /** op_name - "read" and so on, for messages. */
 const char *op_name(enum op_kind kind);
 
-/* --- log.c --------------------------------------------------------------- */
+/* --- oplog.c ------------------------------------------------------------- */
 
 /** enum after - what happened before the device is judged */
 enum after { AFTER_CRASH, AFTER_POWER_LOSS };
@@ -184,7 +184,7 @@ struct log_head {
 };
 
 /**
- * struct log - what was issued, acknowledged and flushed
+ * struct oplog - what was issued, acknowledged and flushed
  * @head: the mapped file
  * @len: its length
  * @fd: the file, locked
@@ -201,7 +201,7 @@ struct log_head {
  * Numbers of a sector are changed by the one writer that has it in flight;
  * issued before the operation is submitted, acked after it has ended.
  */
-struct log {
+struct oplog {
 	struct log_head *head;
 	size_t len;
 	int fd;
@@ -216,7 +216,7 @@ struct log {
 };
 
 /**
- * log_create - start a log
+ * oplog_create - start a log
  * @log: to be filled in
  * @path: of the file; what it held is gone
  * @n_sectors: of the device
@@ -224,39 +224,41 @@ struct log {
  *
  * Return: 0 or -errno (-EWOULDBLOCK: another process has it).
  */
-int log_create(struct log *log, const char *path, uint64_t n_sectors,
-	       uint64_t seed);
+int oplog_create(struct oplog *log, const char *path, uint64_t n_sectors,
+		 uint64_t seed);
 
-/** log_begin - what was there before is recorded: log->initial is filled in. */
-void log_begin(struct log *log);
+/** oplog_begin - what was there before is recorded: log->initial is filled in.
+ */
+void oplog_begin(struct oplog *log);
 
 /**
- * log_open - take up a log
+ * oplog_open - take up a log
  * @log: to be filled in
  * @path: of the file
  *
  * Return: 0, -EINVAL (it is none), -ENODATA (killed before it had begun), or
  * another -errno.
  */
-int log_open(struct log *log, const char *path);
+int oplog_open(struct oplog *log, const char *path);
 
-/** log_close - give a log back. */
-void log_close(struct log *log);
+/** oplog_close - give a log back. */
+void oplog_close(struct oplog *log);
 
-/** log_issue - an operation that changes sectors is about to be submitted. */
-void log_issue(struct log *log, const struct op *op);
+/** oplog_issue - an operation that changes sectors is about to be submitted. */
+void oplog_issue(struct oplog *log, const struct op *op);
 
-/** log_ack - an operation that changes sectors was acknowledged. */
-void log_ack(struct log *log, const struct op *op);
+/** oplog_ack - an operation that changes sectors was acknowledged. */
+void oplog_ack(struct oplog *log, const struct op *op);
 
 /** log_flush_begin - a flush is about to be submitted; waits for another. */
-void log_flush_begin(struct log *log);
+void log_flush_begin(struct oplog *log);
 
 /** log_flush_end - that flush has ended; what it covered counts if it is ok. */
-void log_flush_end(struct log *log, bool is_ok);
+void log_flush_end(struct oplog *log, bool is_ok);
 
-/** log_least - the oldest sequence that a sector may have. */
-uint32_t log_least(const struct log *log, uint64_t sector, enum after after);
+/** oplog_least - the oldest sequence that a sector may have. */
+uint32_t oplog_least(const struct oplog *log, uint64_t sector,
+		     enum after after);
 
 /* --- judge.c ------------------------------------------------------------- */
 
@@ -298,11 +300,11 @@ struct tally {
 };
 
 /** judge_sector - a verdict about one sector (@data aligned to 8). */
-enum verdict judge_sector(const struct log *log, uint64_t sector,
+enum verdict judge_sector(const struct oplog *log, uint64_t sector,
 			  const void *data, enum after after);
 
 /** judge - judge and count a range; the first few bad sectors are printed. */
-void judge(const struct log *log, const struct op *range, const void *data,
+void judge(const struct oplog *log, const struct op *range, const void *data,
 	   enum after after, struct tally *tally);
 
 /** tally_error - count an operation that failed with a (positive) errno. */
@@ -315,7 +317,7 @@ void tally_add(struct tally *tally, const struct tally *from);
 bool tally_is_clean(const struct tally *tally);
 
 /** tally_print - the summary line on stdout. */
-void tally_print(const struct tally *tally, const struct log *log);
+void tally_print(const struct tally *tally, const struct oplog *log);
 
 /* --- run.c --------------------------------------------------------------- */
 
@@ -368,7 +370,7 @@ void run_stop(void);
  *
  * Return: 0, or -errno when it could not start.
  */
-int run_workload(struct target *target, struct log *log,
+int run_workload(struct target *target, struct oplog *log,
 		 const struct plan *plan, struct tally *tally);
 
 /**
@@ -376,7 +378,7 @@ int run_workload(struct target *target, struct log *log,
  *
  * Return: 0, or -errno when it could not start.
  */
-int run_judge(struct target *target, const struct log *log, enum after after,
+int run_judge(struct target *target, const struct oplog *log, enum after after,
 	      struct tally *tally);
 
 /* --- device.c ------------------------------------------------------------ */

@@ -25,7 +25,7 @@ static bool is_within(uint32_t sequence, uint32_t least)
 }
 
 /* A sector of this run, undamaged. */
-static enum verdict judge_own(const struct log *log, uint64_t sector,
+static enum verdict judge_own(const struct oplog *log, uint64_t sector,
 			      const struct sector_id *id, uint32_t least)
 {
 	if (id->sector != sector)
@@ -38,7 +38,7 @@ static enum verdict judge_own(const struct log *log, uint64_t sector,
 }
 
 /* Nothing of this run: may it be zeroes, or what was there before? */
-static enum verdict judge_blank(const struct log *log, uint64_t sector,
+static enum verdict judge_blank(const struct oplog *log, uint64_t sector,
 				bool is_zero, bool is_initial, uint32_t least)
 {
 	if (is_within(log->discarded[sector], least))
@@ -48,10 +48,10 @@ static enum verdict judge_blank(const struct log *log, uint64_t sector,
 	return is_initial && least == 0 ? VERDICT_GOOD : VERDICT_LOST;
 }
 
-enum verdict judge_sector(const struct log *log, uint64_t sector,
+enum verdict judge_sector(const struct oplog *log, uint64_t sector,
 			  const void *data, enum after after)
 {
-	uint32_t least = log_least(log, sector, after);
+	uint32_t least = oplog_least(log, sector, after);
 	struct sector_id id;
 	enum content content = sector_read(data, &id);
 	bool is_initial;
@@ -65,8 +65,8 @@ enum verdict judge_sector(const struct log *log, uint64_t sector,
 	return content == CONTENT_TORN ? VERDICT_TORN : VERDICT_FOREIGN;
 }
 
-static void judge_tell(const struct log *log, uint64_t sector, const void *data,
-		       enum after after, enum verdict verdict,
+static void judge_tell(const struct oplog *log, uint64_t sector,
+		       const void *data, enum after after, enum verdict verdict,
 		       struct tally *tally)
 {
 	char found[128] = "not of this format";
@@ -87,10 +87,10 @@ static void judge_tell(const struct log *log, uint64_t sector, const void *data,
 	msg_error("%s: sector %" PRIu64 ": %s: %s; %" PRIu32 " to %" PRIu32
 		  " may be there",
 		  tally->name, sector, verdict_names[verdict], found,
-		  log_least(log, sector, after), log->issued[sector]);
+		  oplog_least(log, sector, after), log->issued[sector]);
 }
 
-void judge(const struct log *log, const struct op *range, const void *data,
+void judge(const struct oplog *log, const struct op *range, const void *data,
 	   enum after after, struct tally *tally)
 {
 	const unsigned char *byte = data;
@@ -142,7 +142,7 @@ bool tally_is_clean(const struct tally *tally)
 	return bad == 0;
 }
 
-void tally_print(const struct tally *tally, const struct log *log)
+void tally_print(const struct tally *tally, const struct oplog *log)
 {
 	uint64_t n_written = 0;
 

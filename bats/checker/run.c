@@ -23,7 +23,7 @@
 /* lock protects what follows; tallies are looked at when all have met. */
 struct run {
 	struct target *target;
-	struct log *log;
+	struct oplog *log;
 	const struct plan *plan;
 	struct writer *writers;
 	uint64_t end_ms;
@@ -85,7 +85,7 @@ static struct slot *slots_make(unsigned int n, uint32_t n_sectors)
 
 static void writer_fill(const struct writer *writer, struct slot *slot)
 {
-	const struct log *log = writer->run->log;
+	const struct oplog *log = writer->run->log;
 	unsigned char *data = slot->data;
 
 	for (uint32_t i = 0; i < slot->op.n_sectors; i++) {
@@ -102,7 +102,7 @@ static void writer_fill(const struct writer *writer, struct slot *slot)
 
 static void writer_begin(struct writer *writer, struct slot *slot)
 {
-	struct log *log = writer->run->log;
+	struct oplog *log = writer->run->log;
 
 	slot->error = 0;
 	slot->is_busy = true;
@@ -110,7 +110,7 @@ static void writer_begin(struct writer *writer, struct slot *slot)
 	if (slot->op.kind == OP_FLUSH)
 		log_flush_begin(log);
 	else if (slot->op.kind != OP_READ)
-		log_issue(log, &slot->op);
+		oplog_issue(log, &slot->op);
 	if (slot->op.kind == OP_WRITE || slot->op.kind == OP_FUA_WRITE)
 		writer_fill(writer, slot);
 }
@@ -124,7 +124,7 @@ static bool may_be_unsupported(const struct slot *slot)
 
 static void writer_end(struct writer *writer, struct slot *slot)
 {
-	struct log *log = writer->run->log;
+	struct oplog *log = writer->run->log;
 
 	if (slot->op.kind == OP_FLUSH)
 		log_flush_end(log, slot->error == 0);
@@ -133,7 +133,7 @@ static void writer_end(struct writer *writer, struct slot *slot)
 	else if (slot->op.kind == OP_READ)
 		judge(log, &slot->op, slot->data, AFTER_CRASH, &writer->tally);
 	else if (slot->error == 0)
-		log_ack(log, &slot->op);
+		oplog_ack(log, &slot->op);
 	slot->is_busy = false;
 	writer->n_busy--;
 	writer->tally.n_ops++;
@@ -322,7 +322,7 @@ out_free:
 static void visit_initial(void *context, const struct op *range,
 			  const void *data)
 {
-	const struct log *log = context;
+	const struct oplog *log = context;
 	const unsigned char *byte = data;
 
 	for (uint32_t i = 0; i < range->n_sectors; i++)
@@ -331,7 +331,7 @@ static void visit_initial(void *context, const struct op *range,
 }
 
 struct judge_context {
-	const struct log *log;
+	const struct oplog *log;
 	enum after after;
 	struct tally *tally;
 };
@@ -343,7 +343,7 @@ static void visit_judge(void *context, const struct op *range, const void *data)
 	judge(to->log, range, data, to->after, to->tally);
 }
 
-int run_judge(struct target *target, const struct log *log, enum after after,
+int run_judge(struct target *target, const struct oplog *log, enum after after,
 	      struct tally *tally)
 {
 	struct judge_context context = {
@@ -389,7 +389,7 @@ static int run_open(struct run *run, struct tally *tally)
 		error = sweep(run->target, run->log->head->n_sectors,
 			      visit_initial, run->log, tally);
 	if (error == 0)
-		log_begin(run->log);
+		oplog_begin(run->log);
 	return error;
 }
 
@@ -402,7 +402,7 @@ static void run_close(struct run *run, struct tally *tally)
 	free(run->writers);
 }
 
-int run_workload(struct target *target, struct log *log,
+int run_workload(struct target *target, struct oplog *log,
 		 const struct plan *plan, struct tally *tally)
 {
 	struct run run = {

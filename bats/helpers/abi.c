@@ -674,6 +674,60 @@ static void test_candidate(int driver, uint64_t id)
 	close(other);
 }
 
+/* An ioctl in a thread of its own: errno, or 0. */
+struct call {
+	pthread_t thread;
+	int fd;
+	unsigned long command;
+	void *arg;
+	int error;
+};
+
+static void *call_main(void *arg)
+{
+	struct call *call = arg;
+
+	call->error = ioctl(call->fd, call->command, call->arg) ? errno : 0;
+	return NULL;
+}
+
+/* The driver gets a flush that another thread waits for, and answers it. */
+static void serve_flush(int queue, struct call *call, unsigned int flags,
+			const char *name)
+{
+	struct kbdus_exchange exchange = fetch();
+	struct kbdus_completion completion = { 0 };
+
+	pthread_create(&call->thread, NULL, call_main, call);
+	expect(ioctl(queue, KBDUS_EXCHANGE, &exchange), 0, "%s: a request",
+	       name);
+	expect(request.op == KBDUS_OP_FLUSH && request.flags == flags ? 0 : -1,
+	       0, "%s: a flush, its flags", name);
+	completion.generation = request.generation;
+	completion.tag = request.tag;
+	expect(answer_with(queue, completion), 0, "%s: answered", name);
+	pthread_join(call->thread, NULL);
+	errno = call->error;
+	expect(call->error ? -1 : 0, 0, "%s: done", name);
+}
+
+/* The driver is told when another one may look at its backing. */
+static void test_handover(int queue, uint64_t id)
+{
+	struct kbdus_create mine = good_create();
+	struct call settle = { .fd = control(), .command = KBDUS_SETTLE };
+	struct call flush = { .fd = control(),
+			      .command = KBDUS_FLUSH,
+			      .arg = &id };
+
+	expect(candidate_attach(settle.fd, id, (uintptr_t)&mine.attributes), 0,
+	       "SETTLE: candidate");
+	serve_flush(queue, &settle, KBDUS_REQUEST_HANDOVER, "SETTLE");
+	close(settle.fd);
+	serve_flush(queue, &flush, 0, "FLUSH after it");
+	close(flush.fd);
+}
+
 int main(void)
 {
 	struct kbdus_create create = good_create();
@@ -705,6 +759,7 @@ int main(void)
 	       EBUSY, "candidate: before START");
 	start(fd, queue);
 	test_candidate(fd, create.id);
+	test_handover(queue, create.id);
 	test_ends(fd, create.id);
 	test_completions(queue, create.id);
 	printf("1..%u\n", n_tests);

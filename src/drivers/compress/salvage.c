@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * salvage - the log behind the checkpoint, with what is damaged left out.
+ *
+ * Of a batch that is damaged, records whose headers are whole are applied: the
+ * batch was durable, or nothing would be known of it. Which blocks the others
+ * were for is not known: then any block may be older than it was.
+ */
+#include <errno.h>
+
+#include "repair.h"
+#include "rooms.h"
+#include "scan.h"
+
+/* A batch of one record, at a place of the log. */
+static int salvage_apply(struct engine *engine, const struct record *record,
+			 uint64_t off)
+{
+	struct {
+		struct batch_head head;
+		struct record record;
+	} one = { .head = { .n_records = 1 }, .record = *record };
+	struct map *map = &engine->map;
+	struct position after;
+	int error;
+
+	if (record->type == RECORD_CHECKPOINT)
+		return 0;
+	error = map_pin(map, record->lba, MAP_NO_LIMIT);
+	if (error != 0)
+		return error;
+	pthread_mutex_lock(&map->lock);
+	after = map->applied;
+	map_apply(map, &one.head, off - sizeof(one.head), &after);
+	pthread_mutex_unlock(&map->lock);
+	return 0;
+}
+
+/* Records in a part of a segment, with sequences from *@sequence to @end. */
+static int salvage_part(struct engine *engine, uint32_t segment, uint32_t at,
+			uint32_t to, uint64_t *sequence, uint64_t end,
+			uint64_t *n_found)
+{
+	uint64_t start = segment_off(&engine->super, segment);
+	const struct record *record;
+	int error = 0;
+
+	scan_read(engine, segment);
+	while (error == 0 && (record = scan_record(engine, &at)) != NULL &&
+	       at < to) {
+		if (record->sequence >= *sequence && record->sequence < end) {
+			*sequence = record->sequence + 1;
+			++*n_found;
+			error = salvage_apply(engine, record, start + at);
+		}
+		at += record_size(record);
+	}
+	return error;
+}
+
+static void salvage_enter(struct engine *engine, const struct position *at,
+			  const struct position *next)
+{
+	struct space *space = &engine->map.space;
+
+	pthread_mutex_lock(&engine->map.lock);
+	if (next->segment != at->segment && next->off > BLOCK_SIZE) {
+		space_claim(space, next->segment);
+		space_begin(space, next->segment, at->sequence);
+	}
+	pthread_mutex_unlock(&engine->map.lock);
+}
+
+/* The log is damaged at @at and goes on at @next. */
+static int salvage_gap(struct repair *repair, const struct position *at,
+		       const struct position *next)
+{
+	struct engine *engine = &repair->engine;
+	uint64_t sequence = at->sequence, n_found = 0;
+	uint64_t n_records = next->sequence - at->sequence;
+	bool is_same = next->segment == at->segment;
+	int error = salvage_part(
+		engine, at->segment, at->off > 0 ? at->off : BLOCK_SIZE,
+		is_same ? next->off : engine->super.segment_size, &sequence,
+		next->sequence, &n_found);
+
+	salvage_enter(engine, at, next);
+	if (error == 0 && !is_same)
+		error = salvage_part(engine, next->segment, BLOCK_SIZE,
+				     next->off, &sequence, next->sequence,
+				     &n_found);
+	repair->n_batches_lost += next->batch - at->batch;
+	repair->n_heads_lost += next->batch == at->batch;
+	repair->n_records_lost += n_records - n_found;
+	if (n_records > n_found)
+		repair->is_stale = true;
+	return error;
+}
+
+int salvage_log(struct repair *repair)
+{
+	struct engine *engine = &repair->engine;
+	struct position next;
+	struct replay replay;
+	int error;
+
+	replay_begin(&replay, engine, &engine->super.position);
+	pthread_mutex_lock(&engine->map.lock);
+	space_claim(&engine->map.space, replay.at.segment);
+	pthread_mutex_unlock(&engine->map.lock);
+	for (;;) {
+		error = replay_next(&replay, false);
+		if (error == 0)
+			continue;
+		if (error != -ENOENT)
+			return error;
+		if (!tail_find(engine, &replay.at, true, &next))
+			return 0;
+		error = salvage_gap(repair, &replay.at, &next);
+		if (error != 0)
+			return error;
+		replay_begin(&replay, engine, &next);
+	}
+}
