@@ -217,7 +217,7 @@ static inline int run_zeroes(struct dev *dev, uint64_t off, uint32_t len,
 	};
 
 	serve(dev, KBDUS_OP_WRITE_ZEROES, &request.io);
-	return request.n_answers == 1 ? request.error : -1;
+	return answers(&request) == 1 ? request.error : -1;
 }
 
 /* Does a range of the device read as these bytes (NULL: as zeroes)? */
