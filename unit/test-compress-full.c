@@ -373,7 +373,8 @@ static void test_raw_over_packed(const struct way *way, enum content_kind first,
 				 uint32_t n)
 {
 	static const char *const names[] = { "raw over raw", "raw over packed",
-					     "raw over half" };
+					     "raw over half", "",
+					     "raw over alike" };
 	struct format_options format = { .level = 1, .nonce = 71 };
 	uint64_t steps = number("COMPRESS_STEPS", 2000), written;
 	struct volume volume;
@@ -385,6 +386,8 @@ static void test_raw_over_packed(const struct way *way, enum content_kind first,
 	content_kind = first;
 	is(&volume, fill(&volume, n, &written) == 0, "filled to the end");
 	content_kind = CONTENT_RAW;
+	is(&volume, overwrite(&volume, steps / 2, volume.n_blocks) == 0,
+	   "some overwritten, anywhere");
 	/* in an order that leaves a live block in each record for long */
 	for (uint32_t start = 0; start < PIECE; start++)
 		for (uint64_t lba = start; lba < volume.n_blocks; lba += PIECE)
@@ -852,6 +855,8 @@ int main(void)
 		test_raw_over_packed(&ways[i], CONTENT_RAW, 1);
 		test_raw_over_packed(&ways[i], CONTENT_WELL, PIECE);
 		test_raw_over_packed(&ways[i], CONTENT_HALF, PIECE);
+		test_raw_over_packed(&ways[i], (enum content_kind)CONTENT_ALIKE,
+				     PIECE);
 		test_overcommit(&ways[i], CONTENT_RAW, 1);
 		test_overcommit(&ways[i], CONTENT_WELL, PIECE);
 		test_overcommit(&ways[i], CONTENT_HALF, PIECE);
