@@ -95,6 +95,12 @@ static int file_lock(const struct file *file, const char *path,
 	return EXIT_DONE;
 }
 
+static int file_failed(const char *path)
+{
+	msg_error("%s: cannot examine: %s", path, strerror(errno));
+	return EXIT_FAILED;
+}
+
 static int file_measure(struct file *file, const char *path,
 			const struct stat *st)
 {
@@ -105,8 +111,7 @@ static int file_measure(struct file *file, const char *path,
 	}
 	if (ioctl(file->fd, BLKGETSIZE64, &file->medium.size) == 0)
 		return EXIT_DONE;
-	msg_error("%s: cannot examine: %s", path, strerror(errno));
-	return EXIT_FAILED;
+	return file_failed(path);
 }
 
 int file_open(struct file *file, const char *path, bool is_read_only)
@@ -129,7 +134,13 @@ int file_open(struct file *file, const char *path, bool is_read_only)
 	file->fd = open(path, flags);
 	if (file->fd < 0)
 		return backing_open_failed(path, &st);
-	code = file_lock(file, path, &st, is_read_only);
+	/* it may be another one by now */
+	if (fstat(file->fd, &st) != 0)
+		code = file_failed(path);
+	else
+		code = backing_check_type(path, st.st_mode);
+	if (code == EXIT_DONE)
+		code = file_lock(file, path, &st, is_read_only);
 	if (code == EXIT_DONE)
 		code = file_measure(file, path, &st);
 	if (code != EXIT_DONE)
