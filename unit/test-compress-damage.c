@@ -23,6 +23,7 @@
 #include "tap.h"
 
 #define MAX_DAMAGES 12
+#define MAX_NOTES 64
 #define READ_BLOCKS 32U
 
 /* Bytes that were changed. */
@@ -35,7 +36,7 @@ struct trial {
 	struct base *base;
 	uint64_t seed;
 	uint64_t random;
-	struct damage damages[MAX_DAMAGES];
+	struct damage damages[MAX_NOTES];
 	unsigned int n_damages;
 	bool has_lost; /* a repair of it gave up blocks, and said so */
 	bool accept_stale;
@@ -60,7 +61,7 @@ static struct totals {
 
 static void damage_note(struct trial *trial, uint64_t off, uint64_t len)
 {
-	if (trial->n_damages < MAX_DAMAGES)
+	if (trial->n_damages < MAX_NOTES)
 		trial->damages[trial->n_damages++] =
 			(struct damage){ off, len };
 }
@@ -683,6 +684,41 @@ static void test_segments(uint64_t seed, const struct kind *kind)
 	base_free(&base);
 }
 
+static bool is_batch(const unsigned char *bytes)
+{
+	uint32_t magic = BATCH_MAGIC;
+
+	return memcmp(bytes, &magic, sizeof(magic)) == 0;
+}
+
+/* Every batch of a segment, but no record: all that follows is there. */
+static void test_batches(uint64_t seed, const struct kind *kind)
+{
+	struct base base;
+	bool is_good = base_make(&base, kind, seed);
+	uint64_t last =
+		segment_of(&base.super, entry_off(base.entries[base.n_used]));
+	uint64_t lost = totals.n_lost, stale = totals.n_stale;
+
+	for (uint32_t i = 0; is_good && i < base.super.n_segments; i++) {
+		struct trial trial = { .base = &base, .seed = i };
+		uint64_t off = segment_off(&base.super, i);
+
+		if (i == last)
+			continue;
+		for (uint32_t at = BLOCK_SIZE; at < base.super.segment_size;
+		     at += BLOCK_SIZE)
+			if (is_batch(base.whole + off + at))
+				damage_flip(&trial, off + at, 0);
+		is_good = trial_opens(&trial) && trial_repairs(&trial);
+		trial_undo(&trial);
+	}
+	ok(is_good && totals.n_lost == lost && totals.n_stale == stale,
+	   "%s: each batch of a segment, one segment after the other",
+	   base.name);
+	base_free(&base);
+}
+
 static const struct kind *kind_find(const char *name)
 {
 	for (size_t i = 0; i < N_KINDS; i++)
@@ -782,6 +818,7 @@ int main(int argc, char **argv)
 		test_blocks(seed, &kinds[i]);
 	for (size_t i = 0; i < N_KINDS; i++)
 		test_segments(seed, &kinds[i]);
+	test_batches(seed, &kinds[1]);
 	for (size_t i = 0; i < N_KINDS; i++)
 		test_cuts(seed, &kinds[i], n < 3000 ? n / 300 : 10);
 	test_failures(seed);

@@ -436,13 +436,21 @@ static uint64_t rebuild_entry(const struct repair *repair,
 	case CHOICE_NOTHING:
 		return lacks && rebuild_is_doubtful(leaf, i) ? ENTRY_BAD : hint;
 	case CHOICE_UNPROVEN:
-		if (repair->options.accept_stale)
-			return is_data(found) ? found : hint;
 		return ENTRY_BAD;
 	default:
 		/* where all is accounted for, it was nothing */
 		return lacks ? ENTRY_BAD : 0;
 	}
+}
+
+/* A record of a block that is given up, which may be an old one; 0: none. */
+static uint64_t rebuild_old(const struct leaf_lost *leaf, uint32_t i)
+{
+	if (leaf->choice[i] == CHOICE_PROVEN)
+		return 0;
+	if (is_data(leaf->found[i].entry))
+		return leaf->found[i].entry;
+	return is_hint(leaf, i) && is_data(leaf->hints[i]) ? leaf->hints[i] : 0;
 }
 
 static int rebuild_put(struct repair *repair, uint64_t lba, uint64_t entry,
@@ -470,10 +478,12 @@ static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
 	for (uint32_t i = 0;
 	     error == 0 && i < PAGE_ENTRIES && first + i < n_blocks; i++) {
 		uint64_t entry = rebuild_entry(repair, leaf, i, lack);
+		uint64_t old = entry == ENTRY_BAD ? rebuild_old(leaf, i) : 0;
 
+		if (old != 0 && repair->options.accept_stale)
+			entry = old;
 		if (entry != 0)
-			error = rebuild_put(repair, first + i, entry,
-					    leaf->choice[i] == CHOICE_UNPROVEN);
+			error = rebuild_put(repair, first + i, entry, old != 0);
 	}
 	return error;
 }

@@ -71,6 +71,41 @@ static void salvage_enter(struct engine *engine, const struct position *at,
 	pthread_mutex_unlock(&engine->map.lock);
 }
 
+/* Segments of which all batches are damaged, but not all records. */
+static int salvage_between(struct engine *engine, const struct position *at,
+			   const struct position *next, uint64_t *sequence,
+			   uint64_t *n_found)
+{
+	struct space *space = &engine->map.space;
+	uint32_t segment = at->next;
+	uint64_t batch = 0;
+	int error = 0;
+
+	while (error == 0 && segment != next->segment &&
+	       segment != at->segment) {
+		const struct segment_head *head;
+		uint64_t n_before = *n_found;
+
+		error = salvage_part(engine, segment, BLOCK_SIZE,
+				     engine->super.segment_size, sequence,
+				     next->sequence, n_found);
+		if (*n_found > n_before) {
+			pthread_mutex_lock(&engine->map.lock);
+			space_claim(space, segment);
+			space_begin(space, segment, at->sequence);
+			space_end(space, segment);
+			pthread_mutex_unlock(&engine->map.lock);
+		}
+		head = scan_head(engine, segment);
+		if (head == NULL || head->session != at->session ||
+		    head->batch <= batch)
+			break;
+		batch = head->batch;
+		segment = head->next;
+	}
+	return error;
+}
+
 /* The log is damaged at @at and goes on at @next. */
 static int salvage_gap(struct repair *repair, const struct position *at,
 		       const struct position *next)
@@ -84,6 +119,8 @@ static int salvage_gap(struct repair *repair, const struct position *at,
 		is_same ? next->off : engine->super.segment_size, &sequence,
 		next->sequence, &n_found);
 
+	if (error == 0 && !is_same)
+		error = salvage_between(engine, at, next, &sequence, &n_found);
 	salvage_enter(engine, at, next);
 	if (error == 0 && !is_same)
 		error = salvage_part(engine, next->segment, BLOCK_SIZE,
