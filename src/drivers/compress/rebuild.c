@@ -418,8 +418,7 @@ static bool rebuild_may_lack(const struct leaf_lost *leaf, uint32_t i,
 }
 
 /* The entry of a block; %ENTRY_BAD: its data is lost. */
-static uint64_t rebuild_entry(const struct repair *repair,
-			      const struct leaf_lost *leaf, uint32_t i,
+static uint64_t rebuild_entry(const struct leaf_lost *leaf, uint32_t i,
 			      enum lack lack)
 {
 	uint64_t found = leaf->found[i].entry, hint = 0;
@@ -477,7 +476,7 @@ static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
 
 	for (uint32_t i = 0;
 	     error == 0 && i < PAGE_ENTRIES && first + i < n_blocks; i++) {
-		uint64_t entry = rebuild_entry(repair, leaf, i, lack);
+		uint64_t entry = rebuild_entry(leaf, i, lack);
 		uint64_t old = entry == ENTRY_BAD ? rebuild_old(leaf, i) : 0;
 
 		if (old != 0 && repair->options.accept_stale)
