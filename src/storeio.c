@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -35,9 +36,16 @@ static int store_synced(const struct store *store, int error)
 	return -atomic_load(&store->kept->sync_error);
 }
 
+/* One at a time, or one could succeed before the other has told its error. */
 int store_sync(const struct store *store)
 {
-	return store_synced(store, fdatasync(store->fd) == 0 ? 0 : -errno);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int error;
+
+	pthread_mutex_lock(&lock);
+	error = store_synced(store, fdatasync(store->fd) == 0 ? 0 : -errno);
+	pthread_mutex_unlock(&lock);
+	return error;
 }
 
 /* The last client is gone and has flushed; this finds errors since then. */

@@ -139,7 +139,10 @@ static int clean_record(struct engine *engine, const struct record *old,
 		is_live[i] = entries[i] == entry + i * ENTRY_INDEX_ONE;
 		n_live += is_live[i];
 	}
-	if (n_live == 0)
+	/* a record from before the segment was used again is not what is meant
+	 */
+	if (n_live == 0 ||
+	    old->sequence < map_first_sequence(&engine->map, entry))
 		return 0;
 	if (n_live == old->n_blocks && clean_may_stay(engine, old))
 		return clean_whole(engine, old, entry);

@@ -111,12 +111,11 @@ static void compress_warn(void *arg, unsigned int percent)
 }
 
 /* What is to be done when there is no space, by this and by the kernel. */
-static int compress_watch(struct compress *compress, struct dev *dev,
-			  const char *path)
+static void compress_set_onfull(struct compress *compress, struct dev *dev,
+				const char *path)
 {
 	struct kbdus_attributes *attrs = dev_attrs(dev);
 	struct onfull *onfull = &compress->onfull;
-	int error;
 
 	compress->path = path;
 	onfull->engine = &compress->engine;
@@ -131,9 +130,15 @@ static int compress_watch(struct compress *compress, struct dev *dev,
 	if (attrs->timeout_ms != 0 && onfull->wait_ms != 0 &&
 	    attrs->timeout_ms < onfull->wait_ms + COMPRESS_GRACE_MS)
 		attrs->timeout_ms = onfull->wait_ms + COMPRESS_GRACE_MS;
-	if (compress->store.is_read_only)
-		return EXIT_DONE;
-	error = onfull_start(onfull);
+}
+
+/* From now on the engine keeps its map where it is. */
+static int compress_watch(struct compress *compress, const char *path)
+{
+	int error = compress->store.is_read_only ?
+			    0 :
+			    onfull_start(&compress->onfull);
+
 	if (error == 0)
 		return EXIT_DONE;
 	msg_error("%s: %s", path, strerror(-error));
@@ -201,16 +206,14 @@ static int compress_open(struct dev *dev)
 	if (code != EXIT_DONE)
 		goto out_free;
 	compress_fit(compress, dev);
-	code = compress_watch(compress, dev, path);
-	if (code == EXIT_DONE)
-		code = store_serve(&compress->store, dev, path, 0);
+	compress_set_onfull(compress, dev, path);
+	code = store_serve(&compress->store, dev, path, 0);
 	/* without it in the backing, it still is of use to us */
 	if (!compress->store.is_read_only)
 		attrs->ops |=
 			1U << KBDUS_OP_DISCARD | 1U << KBDUS_OP_WRITE_ZEROES;
 	if (code == EXIT_DONE)
 		return EXIT_DONE;
-	onfull_stop(&compress->onfull);
 	engine_abandon(&compress->engine);
 out_free:
 	free(compress->writes);
@@ -252,6 +255,8 @@ static int compress_start(struct dev *dev)
 		return EXIT_FAILED;
 	}
 	if (does_check && compress_check(compress, path) != EXIT_DONE)
+		return EXIT_FAILED;
+	if (compress_watch(compress, path) != EXIT_DONE)
 		return EXIT_FAILED;
 	compress->was_started = true;
 	if (super->flags & SUPER_NEEDS_CHECK)

@@ -306,7 +306,8 @@ int engine_open(struct engine *engine, struct medium *medium,
 void engine_abandon(struct engine *engine)
 {
 	background_stop(engine);
-	recompress_close(engine);
+	if (engine->has_rooms)
+		recompress_close(engine);
 	engine_free_rooms(engine);
 	pthread_mutex_destroy(&engine->phase_lock);
 }
@@ -782,7 +783,7 @@ int engine_zero(struct engine *engine, uint64_t len, uint64_t off,
 				   SEGMENTS_FOR_TRIM);
 	}
 	if (error == 0 && !has_any)
-		commit->done(commit, 0);
+		commit->done(commit, log_fail(&engine->log, 0));
 	return error;
 }
 

@@ -52,7 +52,13 @@ static int file_sync(struct medium *medium)
 
 static int fd_allocate(int fd, uint64_t off, uint64_t len)
 {
-	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) == 0)
+	int result;
+
+	do
+		result = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off,
+				   (off_t)len);
+	while (result != 0 && errno == EINTR);
+	if (result == 0)
 		return 0;
 	/* where it cannot be done, nobody can promise anything */
 	return errno == ENOSPC || errno == EDQUOT || errno == EIO ? -errno : 0;

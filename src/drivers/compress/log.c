@@ -288,6 +288,7 @@ static void log_write_batch(struct log *log)
 	int error;
 
 	log->is_writing = true;
+	log->is_kicked = false;
 	batch = log_close_batch(log);
 	while (batch->n_copying > 0)
 		pthread_cond_wait(&log->changed, &log->lock);
@@ -308,6 +309,8 @@ static void log_write_batch(struct log *log)
 	log->n_bytes += batch->lead + batch_head(batch)->len;
 	log->is_writing = false;
 	pthread_cond_broadcast(&log->changed);
+	/* of a flush that has failed meanwhile, too */
+	error = log->error;
 	pthread_mutex_unlock(&log->lock);
 	commits_done(commits, error);
 	pthread_mutex_lock(&log->lock);
@@ -315,6 +318,12 @@ static void log_write_batch(struct log *log)
 
 /* --- records ----------------------------------------------------------------
  */
+
+/* Has the open batch records to be written, and nobody writes? */
+static bool log_can_write(const struct log *log)
+{
+	return !log->is_writing && log->n_records > 0;
+}
 
 /* Wait until the open batch has room; the lock is held. */
 static int log_make_room(struct log *log, uint32_t size)
@@ -331,10 +340,13 @@ static int log_make_room(struct log *log, uint32_t size)
 		if (batch->room - batch->used >= size &&
 		    log->n_records < BATCH_RECORDS_MAX)
 			return 0;
-		if (log->is_writing)
+		if (log->is_writing) {
 			pthread_cond_wait(&log->changed, &log->lock);
-		else
+			continue;
+		}
+		do
 			log_write_batch(log);
+		while (log->is_kicked && log_can_write(log));
 	}
 }
 
@@ -390,15 +402,10 @@ out_unlock:
 	return error;
 }
 
-/* Has the open batch records to be written, and nobody writes? */
-static bool log_can_write(const struct log *log)
-{
-	return !log->is_writing && log->n_records > 0;
-}
-
 void log_kick(struct log *log)
 {
 	pthread_mutex_lock(&log->lock);
+	log->is_kicked = log->is_writing;
 	while (log_can_write(log))
 		log_write_batch(log);
 	pthread_mutex_unlock(&log->lock);

@@ -70,6 +70,7 @@ struct batch {
  * @batches: one is gathered, the other may be in writing
  * @open: the one that is gathered
  * @is_writing: the other one is in writing
+ * @is_kicked: whoever writes it is to write the open one, too
  * @is_syncing: somebody syncs
  * @is_read_only: there is no log
  * @prev_crc: of the last batch written; its writer's
@@ -90,6 +91,7 @@ struct log {
 	struct batch batches[2];
 	unsigned int open;
 	bool is_writing;
+	bool is_kicked;
 	bool is_syncing;
 	bool is_read_only;
 	uint32_t prev_crc;

@@ -212,8 +212,9 @@ bool map_entry_is_sane(const struct super *super, uint64_t entry)
 	uint64_t off = entry_off(entry), segment = segment_of(super, off);
 	uint64_t in_segment;
 
+	/* others might seem to go on with the record of the block before */
 	if (entry_state(entry) != BLOCK_DATA)
-		return true;
+		return entry == 0 || entry == ENTRY_ZERO || entry == ENTRY_BAD;
 	if (segment >= super->n_segments ||
 	    entry_len(entry) > entry_blocks(entry) * BLOCK_SIZE + UNIT_SIZE ||
 	    entry_index(entry) >= entry_blocks(entry))
