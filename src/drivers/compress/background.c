@@ -57,6 +57,8 @@ static enum work background_choose(const struct engine *engine,
 	if (map_is_checkpoint_due(map) ||
 	    (engine->n_waiting > 0 && map->n_rights_left == 0))
 		return WORK_CHECKPOINT;
+	if (engine->recompress.is_ending)
+		return WORK_RECOMPRESS;
 	if (!is_low)
 		return engine->recompress.is_running ? WORK_RECOMPRESS :
 						       WORK_NONE;
@@ -125,16 +127,14 @@ static uint64_t background_now_ms(void)
 }
 
 /* Until somebody wakes us, or for so long. The lock is held. */
-static void background_sleep(struct engine *engine, uint64_t ms)
+static void background_sleep(struct engine *engine, pthread_cond_t *cond,
+			     uint64_t ms)
 {
-	struct timespec until;
-	uint64_t nsec;
+	uint64_t end = background_now_ms() + ms;
+	struct timespec until = { .tv_sec = (time_t)(end / 1000),
+				  .tv_nsec = (long)(end % 1000) * 1000000 };
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	nsec = (uint64_t)until.tv_nsec + ms % 1000 * 1000000;
-	until.tv_sec += (time_t)(ms / 1000 + nsec / 1000000000);
-	until.tv_nsec = (long)(nsec % 1000000000);
-	pthread_cond_timedwait(&engine->map.wake, &engine->map.lock, &until);
+	pthread_cond_timedwait(cond, &engine->map.lock, &until);
 }
 
 /* It takes half of the time, unless nobody else wants something done. */
@@ -149,8 +149,9 @@ static int background_recompress(struct engine *engine)
 	if (error != 0 || counts_work(engine) == work)
 		return error;
 	pthread_mutex_lock(&engine->map.lock);
-	if (!engine->is_stopping && engine->n_waiting == 0)
-		background_sleep(engine, background_now_ms() - begun_ms + 1);
+	if (!engine->is_stopping && !engine->is_called)
+		background_sleep(engine, &engine->map.wake,
+				 background_now_ms() - begun_ms + 1);
 	pthread_mutex_unlock(&engine->map.lock);
 	return 0;
 }
@@ -233,10 +234,17 @@ void background_stop(struct engine *engine)
 	engine->has_thread = false;
 }
 
+void background_call(struct engine *engine)
+{
+	engine->is_called = true;
+	pthread_cond_signal(&engine->map.wake);
+}
+
 void background_pause(struct engine *engine)
 {
 	pthread_mutex_lock(&engine->map.lock);
 	engine->is_paused = true;
+	background_call(engine);
 	while (engine->is_busy)
 		pthread_cond_wait(&engine->map.changed, &engine->map.lock);
 	pthread_mutex_unlock(&engine->map.lock);
@@ -246,31 +254,24 @@ void background_resume(struct engine *engine)
 {
 	pthread_mutex_lock(&engine->map.lock);
 	engine->is_paused = false;
-	pthread_cond_signal(&engine->map.wake);
+	background_call(engine);
 	pthread_mutex_unlock(&engine->map.lock);
 }
 
-/* Wait for a sign from the background, for a second: it may have failed. */
-static void background_await(struct engine *engine)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec++;
-	engine->is_called = true;
-	pthread_cond_signal(&engine->map.wake);
-	pthread_cond_timedwait(&engine->map.changed, &engine->map.lock, &until);
-}
-
 /* Return: 0, -ENOSPC, or another -errno; the map's lock is held. */
-static int background_help(struct engine *engine)
+static int background_help(struct engine *engine, uint32_t limit)
 {
 	int error;
 
 	if (engine->has_thread) {
-		background_await(engine);
-		error = background_is_full(engine) ? -ENOSPC : 0;
-		return error;
+		background_call(engine);
+		/* for a second: it may have failed */
+		background_sleep(engine, &engine->map.changed, 1000);
+		return background_is_full(engine) &&
+				       space_usable(&engine->map.space) <=
+					       limit ?
+			       -ENOSPC :
+			       0;
 	}
 	pthread_mutex_unlock(&engine->map.lock);
 	error = background_step(engine);
@@ -286,11 +287,11 @@ int background_wait(struct engine *engine, uint32_t limit)
 	/* rights may be with records that nobody is about to write */
 	log_kick(&engine->log);
 	/* there may be space below again */
-	log_refill(&engine->log);
+	log_refill(&engine->log, SEGMENTS_TRIED);
 	pthread_mutex_lock(&map->lock);
 	engine->n_waiting++;
 	while (error == 0 && map_lacks(map, limit)) {
-		error = background_help(engine);
+		error = background_help(engine, limit);
 		if (error == -ENOSPC && !map_lacks(map, limit))
 			error = 0;
 		pthread_mutex_unlock(&map->lock);

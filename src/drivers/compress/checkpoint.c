@@ -209,11 +209,50 @@ static void checkpoint_punch(struct engine *engine)
 	}
 }
 
+/* The next pending segment of which it is not known, from @i on. */
+static uint32_t checkpoint_unknown(struct engine *engine, uint32_t i)
+{
+	struct space *space = &engine->map.space;
+
+	pthread_mutex_lock(&engine->map.lock);
+	if (!space->is_backing_full)
+		i = engine->super.n_segments;
+	while (i < engine->super.n_segments &&
+	       (space->segments[i].state != SEGMENT_PENDING ||
+		space->segments[i].is_allocated))
+		i++;
+	pthread_mutex_unlock(&engine->map.lock);
+	return i;
+}
+
+/*
+ * What is kept may be from before the volume was opened, and allocated without
+ * our knowing. Where the file system is full, nothing else is of use.
+ */
+static void checkpoint_keep(struct engine *engine)
+{
+	struct medium *medium = engine->medium;
+	bool is_good = true;
+
+	for (uint32_t i = checkpoint_unknown(engine, 0);
+	     is_good && i < engine->super.n_segments;
+	     i = checkpoint_unknown(engine, i + 1)) {
+		is_good =
+			medium->allocate(medium, segment_off(&engine->super, i),
+					 engine->super.segment_size) == 0;
+		pthread_mutex_lock(&engine->map.lock);
+		space_allocate(&engine->map.space, i, is_good);
+		pthread_mutex_unlock(&engine->map.lock);
+	}
+}
+
 /* Nobody refers to pending segments any more. */
 static void checkpoint_release(struct engine *engine)
 {
 	if (engine->medium->punch != NULL)
 		checkpoint_punch(engine);
+	if (engine->medium->allocate != NULL)
+		checkpoint_keep(engine);
 	pthread_mutex_lock(&engine->map.lock);
 	space_thaw(&engine->map.space);
 	engine->is_full = false;
@@ -263,6 +302,10 @@ int checkpoint_make(struct engine *engine, uint32_t flags)
 	if (error != 0) {
 		log_fail(&engine->log, error);
 		checkpoint_mark(engine);
+		/* nobody will bring what some wait for */
+		pthread_mutex_lock(&engine->map.lock);
+		pthread_cond_broadcast(&engine->map.changed);
+		pthread_mutex_unlock(&engine->map.lock);
 	}
 	return error;
 }

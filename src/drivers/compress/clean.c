@@ -22,7 +22,7 @@ int clean_append(struct engine *engine, struct record *record,
 
 	if (error != 0)
 		return error;
-	error = log_append(&engine->log, record, payload, NULL);
+	error = log_append(&engine->log, record, payload, NULL, limit);
 	if (error != 0)
 		map_unpin(&engine->map, record->lba);
 	else

@@ -616,7 +616,7 @@ static int engine_put(struct engine *engine, struct record *record,
 		error = map_pin(&engine->map, record->lba, limit);
 		if (error == 0) {
 			error = log_append(&engine->log, record, payload,
-					   commit);
+					   commit, limit);
 			if (error != 0)
 				map_unpin(&engine->map, record->lba);
 		}

@@ -89,7 +89,7 @@ enum engine_phase {
  * @is_stopping: the thread is to end; with the map's lock
  * @is_paused: the thread is to do nothing; likewise
  * @is_busy: the thread does something; likewise
- * @is_called: a writer waits for a sign since it began that; likewise
+ * @is_called: it is to look again when it has done that; likewise
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
  * @n_in_vain: segments that were cleaned since something was written

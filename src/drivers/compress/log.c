@@ -61,12 +61,12 @@ static bool log_find_segment(struct log *log, uint32_t *segment, uint32_t spare,
 
 	pthread_mutex_lock(&log->map->lock);
 	*segment = 0;
-	if (space->n_free > spare) {
+	if (space_usable(space) > spare) {
 		*is_allocated = space->is_backing_full ||
 				space->n_ready > SEGMENTS_READY;
 		was_found = space_take(space, segment, *is_allocated);
 	}
-	if (!was_found && space->n_free > spare) {
+	if (!was_found && space_usable(space) > spare) {
 		*is_allocated = !*is_allocated;
 		*segment = 0;
 		was_found = space_take(space, segment, *is_allocated);
@@ -109,24 +109,37 @@ bool log_take_segment(struct log *log, uint32_t *segment, uint32_t spare)
 	return false;
 }
 
-void log_refill(struct log *log)
+/* The next one to be tried, if there is a need for it. */
+static bool log_take_next(struct log *log, uint32_t *segment)
 {
 	struct space *space = &log->map->space;
-	bool was_found = log->medium->allocate != NULL;
-	uint32_t segment = 0;
+	bool was_found;
 
+	pthread_mutex_lock(&log->map->lock);
+	*segment = log->hand;
+	was_found = space->n_ready < SEGMENTS_READY &&
+		    space_take(space, segment, false);
+	log->hand = was_found ? *segment + 1 : 0;
+	pthread_mutex_unlock(&log->map->lock);
+	return was_found;
+}
+
+void log_refill(struct log *log, uint32_t n_tries)
+{
+	struct space *space = &log->map->space;
+	uint32_t segment;
+
+	if (log->medium->allocate == NULL)
+		return;
 	/* after opening nobody knows which are allocated: one by one */
-	while (was_found) {
-		pthread_mutex_lock(&log->map->lock);
-		was_found = space->n_ready < SEGMENTS_READY &&
-			    space_take(space, &segment, false);
-		pthread_mutex_unlock(&log->map->lock);
-		if (was_found && log_allocate(log, segment)) {
-			pthread_mutex_lock(&log->map->lock);
-			space_give(space, segment);
-			pthread_mutex_unlock(&log->map->lock);
+	while (n_tries > 0 && log_take_next(log, &segment)) {
+		if (!log_allocate(log, segment)) {
+			n_tries--;
+			continue;
 		}
-		segment++;
+		pthread_mutex_lock(&log->map->lock);
+		space_give(space, segment);
+		pthread_mutex_unlock(&log->map->lock);
 	}
 }
 
@@ -145,8 +158,11 @@ static void log_begin_segment(struct log *log)
 	pthread_mutex_unlock(&log->map->lock);
 }
 
-/* Give the open batch its place; without a free segment it stays without. */
-static void log_place(struct log *log)
+/*
+ * Give the open batch its place; if that takes a new segment, and no more than
+ * so many are free, it stays without.
+ */
+static void log_place(struct log *log, uint32_t spare)
 {
 	struct batch *batch = &log->batches[log->open];
 	uint32_t next, left;
@@ -157,7 +173,7 @@ static void log_place(struct log *log)
 	batch->last = &batch->commits;
 	log->n_records = 0;
 	if (log->end.off > 0 && !log_has_room(log)) {
-		if (!log_take_segment(log, &next, SEGMENTS_FOR_OPEN))
+		if (!log_take_segment(log, &next, spare))
 			return;
 		log->end.segment = log->end.next;
 		log->end.next = next;
@@ -181,7 +197,7 @@ void log_start(struct log *log, const struct position *position)
 	log->durable = position->batch;
 	log->is_read_only = false;
 	pthread_mutex_lock(&log->lock);
-	log_place(log);
+	log_place(log, SEGMENTS_FOR_OPEN);
 	pthread_mutex_unlock(&log->lock);
 }
 
@@ -212,7 +228,8 @@ static struct batch *log_close_batch(struct log *log)
 	log->end.sequence = log->sequence;
 	batch->after = log->end;
 	log->open = !log->open;
-	log_place(log);
+	/* who may have one of the last segments takes it when it is needed */
+	log_place(log, SEGMENTS_FOR_CLEANER);
 	return batch;
 }
 
@@ -326,7 +343,7 @@ static bool log_can_write(const struct log *log)
 }
 
 /* Wait until the open batch has room; the lock is held. */
-static int log_make_room(struct log *log, uint32_t size)
+static int log_make_room(struct log *log, uint32_t size, uint32_t limit)
 {
 	for (;;) {
 		struct batch *batch = &log->batches[log->open];
@@ -334,7 +351,9 @@ static int log_make_room(struct log *log, uint32_t size)
 		if (log->error != 0 || log->is_read_only)
 			return log->error != 0 ? log->error : -EROFS;
 		if (batch->room == 0)
-			log_place(log);
+			log_place(log, limit == MAP_NO_LIMIT ?
+					       SEGMENTS_FOR_OPEN :
+					       limit);
 		if (batch->room == 0)
 			return -EAGAIN;
 		if (batch->room - batch->used >= size &&
@@ -373,14 +392,14 @@ static void batch_copy(const struct log *log, unsigned char *to,
 }
 
 int log_append(struct log *log, struct record *record, const void *payload,
-	       struct commit *commit)
+	       struct commit *commit, uint32_t limit)
 {
 	struct batch *batch;
 	unsigned char *to;
 	int error;
 
 	pthread_mutex_lock(&log->lock);
-	error = log_make_room(log, record_size(record));
+	error = log_make_room(log, record_size(record), limit);
 	if (error != 0)
 		goto out_unlock;
 	batch = &log->batches[log->open];

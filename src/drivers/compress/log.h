@@ -23,8 +23,13 @@
 
 /* Free segments that are allocated ahead, where that has to be done. */
 #define SEGMENTS_READY 6U
+/* Of others, as many are tried at once where they may be no use. */
+#define SEGMENTS_TRIED 64U
 /* Segments that stay free, so that the volume can be opened again. */
 #define SEGMENTS_FOR_OPEN 1U
+/* Segments that must be free beside: for data, and for what frees some. */
+#define SEGMENTS_FOR_CLEANER 4U
+#define SEGMENTS_FOR_TRIM 2U
 
 /**
  * struct commit - somebody who waits for a record to be written
@@ -81,6 +86,8 @@ struct batch {
  * @durable: batches below that are durable
  * @error: the first one, for ever
  * @n_bytes: written
+ * @hand: where the search for segments that can be allocated goes on; with the
+ *	map's lock
  */
 struct log {
 	pthread_mutex_t lock;
@@ -102,6 +109,7 @@ struct log {
 	uint64_t durable;
 	int error;
 	uint64_t n_bytes;
+	uint32_t hand;
 };
 
 /** log_open - allocate buffers. Return: 0 or -ENOMEM. */
@@ -125,6 +133,8 @@ void log_start(struct log *log, const struct position *position);
  *	of the map is pinned, and unpinned by the log, on success only
  * @payload: record->len bytes, copied
  * @commit: who waits for it, or NULL
+ * @limit: more segments than this have to be free if it needs a new one, or
+ *	MAP_NO_LIMIT
  *
  * May write.
  *
@@ -132,7 +142,7 @@ void log_start(struct log *log, const struct position *position);
  * -errno: the log's error.
  */
 int log_append(struct log *log, struct record *record, const void *payload,
-	       struct commit *commit);
+	       struct commit *commit, uint32_t limit);
 
 /**
  * log_kick - write what was gathered, unless somebody writes, who does it then
@@ -176,10 +186,11 @@ bool log_take_segment(struct log *log, uint32_t *segment, uint32_t spare);
 /**
  * log_refill - see to it that some free segments are there to be written to
  * @log: the log
+ * @n_tries: it is given up after so many failures, and goes on there next time
  *
  * So that what frees space finds some when the file system below is full.
  */
-void log_refill(struct log *log);
+void log_refill(struct log *log, uint32_t n_tries);
 
 /** log_record_room - bytes that the largest record takes in a batch. */
 uint32_t log_record_room(const struct super *super);

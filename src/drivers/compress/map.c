@@ -65,14 +65,15 @@ static void map_free_cache(struct map *map)
 	free(map->hash);
 }
 
-/* Somebody may wait there for a time. */
-static void map_open_relief(struct map *map)
+/* Some wait there for a time. */
+static void map_open_conditions(struct map *map)
 {
 	pthread_condattr_t attr;
 
-	map->mark = UINT64_MAX;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&map->changed, &attr);
+	pthread_cond_init(&map->wake, &attr);
 	pthread_cond_init(&map->relief, &attr);
 	pthread_condattr_destroy(&attr);
 }
@@ -82,7 +83,7 @@ int map_open(struct map *map, const struct super *super, struct medium *medium,
 {
 	int error;
 
-	*map = (struct map){ .super = super };
+	*map = (struct map){ .super = super, .mark = UINT64_MAX };
 	error = map_make_cache(map, cache, n_users);
 	if (error == 0)
 		error = space_open(&map->space, super);
@@ -94,9 +95,7 @@ int map_open(struct map *map, const struct super *super, struct medium *medium,
 		return error;
 	}
 	pthread_mutex_init(&map->lock, NULL);
-	pthread_cond_init(&map->changed, NULL);
-	pthread_cond_init(&map->wake, NULL);
-	map_open_relief(map);
+	map_open_conditions(map);
 	return 0;
 }
 

@@ -31,7 +31,7 @@ int recompress_begin(struct engine *engine, int level)
 	*work = (struct recompress){ .codec = codec,
 				     .level = level,
 				     .is_running = true };
-	pthread_cond_signal(&engine->map.wake);
+	background_call(engine);
 	pthread_mutex_unlock(&engine->map.lock);
 	return 0;
 }
@@ -40,7 +40,7 @@ void recompress_end(struct engine *engine)
 {
 	pthread_mutex_lock(&engine->map.lock);
 	engine->recompress.is_ending = engine->recompress.is_running;
-	pthread_cond_signal(&engine->map.wake);
+	background_call(engine);
 	pthread_mutex_unlock(&engine->map.lock);
 }
 
@@ -52,6 +52,7 @@ void recompress_close(struct engine *engine)
 	if (work->is_running)
 		codec_close(&work->codec);
 	work->is_running = false;
+	work->is_ending = false;
 	pthread_mutex_unlock(&engine->map.lock);
 }
 
@@ -141,26 +142,34 @@ static int recompress_page(struct engine *engine)
 	return 0;
 }
 
+static bool recompress_is_over(struct engine *engine)
+{
+	struct recompress *work = &engine->recompress;
+	bool is_over;
+
+	pthread_mutex_lock(&engine->map.lock);
+	is_over =
+		work->lba >= engine->super.size / BLOCK_SIZE || work->is_ending;
+	pthread_mutex_unlock(&engine->map.lock);
+	return is_over;
+}
+
 int recompress_step(struct engine *engine)
 {
 	struct recompress *work = &engine->recompress;
 	uint64_t end = engine->super.size / BLOCK_SIZE;
 	uint32_t n = 0;
 	int error = 0;
-	bool is_over;
 
 	while (n < PAGES_MAX && work->lba < end &&
 	       map_is_empty(&engine->map, work->lba)) {
 		work->lba += PAGE_ENTRIES - work->lba % PAGE_ENTRIES;
 		n++;
 	}
-	if (n < PAGES_MAX && work->lba < end)
+	if (n < PAGES_MAX && !recompress_is_over(engine))
 		error = recompress_page(engine);
 	log_kick(&engine->log);
-	pthread_mutex_lock(&engine->map.lock);
-	is_over = work->lba >= end || work->is_ending;
-	pthread_mutex_unlock(&engine->map.lock);
-	if (is_over)
+	if (recompress_is_over(engine))
 		recompress_close(engine);
 	return error;
 }

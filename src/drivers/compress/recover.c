@@ -254,7 +254,7 @@ int recover_begin(struct engine *engine)
 	struct map *map = &engine->map;
 	struct position at = map->applied;
 
-	log_refill(&engine->log);
+	log_refill(&engine->log, UINT32_MAX);
 	if (!recover_take(engine, &at))
 		return -ENOSPC;
 	at.session++;

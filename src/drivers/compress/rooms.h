@@ -7,10 +7,6 @@
 
 #include "engine.h"
 
-/* Segments that must be free beside: for data, and for what frees some. */
-#define SEGMENTS_FOR_CLEANER 4U
-#define SEGMENTS_FOR_TRIM 2U
-
 /**
  * checkpoint_make - make a checkpoint
  * @engine: the volume
@@ -169,6 +165,11 @@ void background_pause(struct engine *engine);
 
 /** background_resume - undo background_pause(). */
 void background_resume(struct engine *engine);
+
+/** background_call - let it look again what there is to do. The map's lock is
+ * held. */
+void background_call(struct engine *engine);
+
 /** background_is_full - was there nothing to be gained, and is it still so? The
  * map's lock is held. */
 static inline bool background_is_full(const struct engine *engine)
