@@ -463,3 +463,25 @@ is_marked() {
 	bdus destroy "$dev"
 	is_sound /dev/ram0
 }
+
+# Each write is to another page of the map.
+fio_pages() { # [FIO-OPTION...]
+	fio --name=pages --filename="$dev" --size=2G --direct=1 --bs=4k \
+		--rw=write:2093056 --ioengine=libaio --iodepth=16 \
+		--verify=crc32c --verify_state_save=0 --allow_file_create=0 \
+		--minimal "$@" >fio.out
+}
+
+@test "a log that needs more than the map cache is replayed and checked" {
+	truncate -s 512M disk.img
+	bdus compress format --overcommit --size 4G disk.img
+	start bdus compress disk.img
+	fio_pages --do_verify=0 --end_fsync=1
+	kill_driver
+	wait_until 10 is_gone "$dev"
+	start bdus compress --check-on-open --map-cache 4M --on-full queue \
+		disk.img
+	fio_pages --verify_only
+	bdus destroy "$dev"
+	bdus compress check disk.img
+}

@@ -164,6 +164,9 @@ static int background_step(struct engine *engine)
 
 	pthread_mutex_lock(&engine->map.lock);
 	work = background_choose(engine, &victim);
+	/* it is going to gain something */
+	if (work == WORK_CHECKPOINT)
+		engine->is_full = false;
 	pthread_mutex_unlock(&engine->map.lock);
 	switch (work) {
 	case WORK_CHECKPOINT:
@@ -198,8 +201,9 @@ static void *background_main(void *arg)
 			error = background_step(engine);
 			pthread_mutex_lock(&map->lock);
 			engine->is_busy = false;
+			engine->n_steps++;
 		}
-		if (engine->is_paused)
+		if (engine->is_paused || engine->n_waiting > 0)
 			pthread_cond_broadcast(&map->changed);
 		/* whoever called meanwhile may know more than it did */
 		if ((error != 0 || engine->is_paused) && !engine->is_stopping &&
@@ -258,21 +262,35 @@ void background_resume(struct engine *engine)
 	pthread_mutex_unlock(&engine->map.lock);
 }
 
+/* Let it do something that it begins from now on. Return: 0 or -ENOSPC. */
+static int background_await(struct engine *engine, uint32_t limit)
+{
+	struct map *map = &engine->map;
+	uint64_t wanted = engine->n_steps + 1 + engine->is_busy;
+
+	background_call(engine);
+	/* for a second: it may have failed */
+	for (uint64_t end = background_now_ms() + 1000;
+	     engine->n_steps < wanted && map_lacks(map, limit);) {
+		uint64_t now = background_now_ms();
+
+		if (now >= end)
+			return 0;
+		background_sleep(engine, &map->changed, end - now);
+	}
+	return background_is_full(engine) &&
+			       space_usable(&map->space) <= limit ?
+		       -ENOSPC :
+		       0;
+}
+
 /* Return: 0, -ENOSPC, or another -errno; the map's lock is held. */
 static int background_help(struct engine *engine, uint32_t limit)
 {
 	int error;
 
-	if (engine->has_thread) {
-		background_call(engine);
-		/* for a second: it may have failed */
-		background_sleep(engine, &engine->map.changed, 1000);
-		return background_is_full(engine) &&
-				       space_usable(&engine->map.space) <=
-					       limit ?
-			       -ENOSPC :
-			       0;
-	}
+	if (engine->has_thread)
+		return background_await(engine, limit);
 	pthread_mutex_unlock(&engine->map.lock);
 	error = background_step(engine);
 	pthread_mutex_lock(&engine->map.lock);

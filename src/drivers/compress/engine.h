@@ -90,6 +90,7 @@ enum engine_phase {
  * @is_paused: the thread is to do nothing; likewise
  * @is_busy: the thread does something; likewise
  * @is_called: it is to look again when it has done that; likewise
+ * @n_steps: how often it has looked and done something; likewise
  * @n_waiting: writers who wait for a segment or a right; likewise
  * @is_full: nothing can be gained by cleaning; likewise
  * @n_in_vain: segments that were cleaned since something was written
@@ -130,6 +131,7 @@ struct engine {
 	bool is_paused;
 	bool is_busy;
 	bool is_called;
+	uint64_t n_steps;
 	unsigned int n_waiting;
 	bool is_full;
 	_Atomic uint32_t n_in_vain;
