@@ -143,12 +143,15 @@ static int repair_begin(struct repair *repair)
 	struct super super = engine->super;
 	int error = engine->medium->sync(engine->medium);
 
+	/* what a failure is told with */
+	engine->durable = super;
 	if (error != 0 || repair->copies[0] != COPY_DAMAGED ||
 	    repair->copies[1] != COPY_DAMAGED)
 		return error;
 	super.flags |= SUPER_NEEDS_CHECK;
 	if (repair->is_stale)
 		super.flags |= SUPER_MAY_BE_STALE;
+	engine->durable = super;
 	return checkpoint_write_super(engine->medium, &super);
 }
 

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-compress-repair - repairs of compressed volumes, one kind of damage or
+ * failure after the other, where the random ones of test-compress-damage are
+ * rare or have no say.
+ */
+#include "base.h"
+#include "drivers/compress/check.h"
+#include "drivers/compress/rooms.h"
+#include "tap.h"
+
+#define MEDIUM_SIZE (3ULL << 20)
+/* What is read of a block that cannot be. */
+#define VERSION_ERROR (UINT64_MAX - 1)
+
+/* A volume, and what was said of it. */
+struct volume {
+	struct memory memory;
+	struct engine engine;
+	struct super super; /* as it was read last */
+};
+
+/* What a repair did. */
+struct result {
+	int error;
+	bool is_needed;
+	bool is_stale;
+	uint64_t n_lost;
+};
+
+static void must(bool is_done, const char *what)
+{
+	if (is_done)
+		return;
+	printf("Bail out! %s\n", what);
+	exit(1);
+}
+
+/* Each block is a record of its own, and cannot be packed. */
+static void volume_make(struct volume *volume)
+{
+	struct format_options format = { .level = 1,
+					 .nonce = 77,
+					 .record_blocks = 1 };
+	const char *reason;
+
+	*volume = (struct volume){ 0 };
+	memory_open(&volume->memory, MEDIUM_SIZE);
+	content_kind = CONTENT_RAW;
+	must(engine_format(&volume->memory.medium, &format, &volume->super,
+			   &reason) == 0,
+	     "format");
+}
+
+static void volume_free(struct volume *volume)
+{
+	memory_close(&volume->memory);
+}
+
+static void volume_open(struct volume *volume)
+{
+	must(engine_open(&volume->engine, &volume->memory.medium, &options) ==
+		     0,
+	     "open");
+}
+
+static void volume_put(struct volume *volume, uint64_t lba, uint32_t n,
+		       uint64_t version)
+{
+	struct waiter waiter;
+
+	for (uint32_t i = 0; i < n; i++)
+		content_fill(buffer + (size_t)i * CONTENT_BYTES, lba + i,
+			     version);
+	waiter_init(&waiter);
+	must(waiter_wait(&waiter, &volume->engine,
+			 engine_write(&volume->engine, 0, buffer,
+				      n * CONTENT_BYTES, lba * CONTENT_BYTES,
+				      &waiter.commit)) == 0,
+	     "write");
+}
+
+static void volume_flush(struct volume *volume)
+{
+	must(engine_flush(&volume->engine) == 0, "flush");
+}
+
+static void volume_close(struct volume *volume)
+{
+	must(engine_close(&volume->engine) == 0, "close");
+}
+
+/* The version of a block, from a fresh start; or an error. */
+static uint64_t volume_version(struct volume *volume, uint64_t lba)
+{
+	struct engine engine;
+	uint64_t version = VERSION_ERROR;
+
+	if (engine_open(&engine, &volume->memory.medium, &options_read) != 0)
+		return VERSION_ERROR;
+	if (engine_read(&engine, 0, buffer, CONTENT_BYTES,
+			lba * CONTENT_BYTES) == 0)
+		version = content_version(buffer);
+	engine_close(&engine);
+	return version;
+}
+
+/* Read what the superblock says. */
+static void volume_look(struct volume *volume)
+{
+	struct engine engine;
+
+	must(engine_open(&engine, &volume->memory.medium, &options_read) == 0,
+	     "open to look");
+	volume->super = engine.super;
+	engine_close(&engine);
+}
+
+static struct result volume_repair(struct volume *volume)
+{
+	struct repair_options how = { 0 };
+	struct check check = { 0 };
+	struct result result = { 0 };
+	struct repair repair;
+
+	result.error = repair_prepare(&repair, &volume->memory.medium, &how);
+	if (result.error != 0)
+		return result;
+	result.error = check_volume(&repair.engine, true, &check);
+	if (result.error == 0)
+		result.error = repair_lose(&repair, &check.lost);
+	result.is_needed = repair_is_needed(&repair);
+	result.is_stale = repair.is_stale;
+	result.n_lost = repair.lost.n_blocks;
+	if (result.error == 0 && result.is_needed)
+		result.error = repair_commit(&repair);
+	ranges_free(&check.lost);
+	repair_free(&repair);
+	return result;
+}
+
+/* One bit of the root of the map, in the slot that counts. */
+static void volume_hurt_root(struct volume *volume)
+{
+	uint64_t root;
+
+	volume_look(volume);
+	root = map_pages(volume->super.size, volume->super.n_segments) - 1;
+	volume->memory.bytes[volume->super.map_off[volume->super.root.flags &
+						   PAGE_SLOT] +
+			     root * BLOCK_SIZE + 100] ^= 1;
+}
+
+/* --- failures ---------------------------------------------------------------
+ */
+
+/*
+ * Each write or sync of a repair fails, but what follows does not. There is no
+ * superblock at the end that could make good what a failure does to the others.
+ */
+static void test_fails_once(void)
+{
+	bool is_good = true, has_failed = true;
+	int n;
+
+	for (n = 0; is_good && has_failed; n++) {
+		struct volume volume;
+
+		volume_make(&volume);
+		volume_open(&volume);
+		volume_put(&volume, 5, 1, 1);
+		volume_flush(&volume);
+		volume_close(&volume);
+		volume_hurt_root(&volume);
+		memset(volume.memory.bytes + MEDIUM_SIZE - BLOCK_SIZE, 0,
+		       BLOCK_SIZE);
+		volume.memory.fails_once = true;
+		volume.memory.fail_after = n;
+		has_failed = volume_repair(&volume).error != 0;
+		volume.memory.fail_after = -1;
+		/* it is said, and another repair mends it */
+		is_good = volume_repair(&volume).error == 0 &&
+			  volume_version(&volume, 5) == 1;
+		volume_free(&volume);
+	}
+	ok(is_good && n > 5, "each of %d writes and syncs fails once", n - 1);
+}
+
+int main(void)
+{
+	struct base base;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	must(base_make(&base, &kinds[0], number("COMPRESS_SEED", 1)), "make");
+	base_free(&base);
+	test_fails_once();
+	return tap_done();
+}
