@@ -116,6 +116,27 @@ static void volume_look(struct volume *volume)
 	engine_close(&engine);
 }
 
+/* The first page of the map that tells of blocks, in both slots. */
+static void volume_lose_leaf(struct volume *volume)
+{
+	uint64_t leaf;
+
+	volume_look(volume);
+	leaf = n_segment_pages(&volume->super);
+	for (int slot = 0; slot < 2; slot++)
+		memset(volume->memory.bytes + volume->super.map_off[slot] +
+			       leaf * BLOCK_SIZE,
+		       0, BLOCK_SIZE);
+}
+
+static uint64_t volume_entry(struct volume *volume, uint64_t lba)
+{
+	uint64_t entry;
+
+	must(map_look(&volume->engine.map, lba, 1, &entry) == 0, "look");
+	return entry;
+}
+
 static struct result volume_repair(struct volume *volume)
 {
 	struct repair_options how = { 0 };
@@ -186,6 +207,139 @@ static void test_fails_once(void)
 	ok(is_good && n > 5, "each of %d writes and syncs fails once", n - 1);
 }
 
+/* --- what a crash cut off ---------------------------------------------------
+ */
+
+/* After the crash there is a session more. Then a page of the map is lost. */
+static void torn_end(struct volume *volume)
+{
+	volume_open(volume);
+	volume_put(volume, 100, 1, 7);
+	volume_flush(volume);
+	volume_close(volume);
+	volume_lose_leaf(volume);
+}
+
+/* The last batch, of which a record did not get there. */
+static void test_torn_batch(void)
+{
+	struct volume volume;
+	struct result result;
+	uint64_t last;
+
+	volume_make(&volume);
+	volume_open(&volume);
+	volume_put(&volume, 5, 4, 1);
+	volume_flush(&volume);
+	volume_put(&volume, 5, 4, 2);
+	last = entry_off(volume_entry(&volume, 8));
+	engine_abandon(&volume.engine);
+	memset(volume.memory.bytes + last, 0, BLOCK_SIZE);
+	torn_end(&volume);
+	result = volume_repair(&volume);
+	ok(result.error == 0 && result.n_lost == 0 &&
+		   volume_version(&volume, 5) == 1,
+	   "what is in a batch that a crash tore is not taken");
+	volume_free(&volume);
+}
+
+/* In a segment that is full then, nothing but a payload is missing. */
+static void test_torn_payload(void)
+{
+	struct volume volume;
+	struct result result;
+	uint64_t last;
+
+	volume_make(&volume);
+	volume_open(&volume);
+	volume_put(&volume, 5, 2, 1);
+	for (uint64_t i = 0; i < 4; i++)
+		volume_put(&volume, 200 + i, 1, 1);
+	volume_flush(&volume);
+	volume_put(&volume, 5, 2, 2);
+	last = entry_off(volume_entry(&volume, 6));
+	engine_abandon(&volume.engine);
+	memset(volume.memory.bytes + last + BLOCK_SIZE / 2, 0, 1024);
+	torn_end(&volume);
+	result = volume_repair(&volume);
+	ok(result.error == 0 && result.n_lost == 0 &&
+		   volume_version(&volume, 5) == 1 &&
+		   volume_version(&volume, 6) == 1,
+	   "nor of one whose payload was torn");
+	volume_free(&volume);
+}
+
+/* Write a block until the log goes on in another segment. */
+static void volume_fill_segment(struct volume *volume, uint64_t lba,
+				uint64_t *version)
+{
+	uint32_t segment = volume->engine.log.end.segment;
+
+	while (volume->engine.log.end.segment == segment)
+		volume_put(volume, lba, 1, ++*version);
+	volume_flush(volume);
+}
+
+static void volume_trim(struct volume *volume, uint64_t lba)
+{
+	struct waiter waiter;
+
+	waiter_init(&waiter);
+	must(waiter_wait(&waiter, &volume->engine,
+			 engine_zero(&volume->engine, CONTENT_BYTES,
+				     lba * CONTENT_BYTES, true,
+				     &waiter.commit)) == 0,
+	     "discard");
+}
+
+/*
+ * What was cut off goes on in a segment of its own, with a block that has a
+ * version elsewhere, where there is another one that was discarded since. What
+ * told of that is not there any more.
+ */
+static void test_torn_segment(void)
+{
+	uint64_t number = 1000, torn;
+	struct volume volume;
+	struct result result;
+	uint32_t segment;
+
+	volume_make(&volume);
+	volume_open(&volume);
+	volume_put(&volume, 50, 1, 1);
+	volume_put(&volume, 5, 1, 1);
+	volume_put(&volume, 60, 2, 1);
+	volume_fill_segment(&volume, 300, &number);
+	volume_fill_segment(&volume, 301, &number);
+	volume_trim(&volume, 50);
+	volume_fill_segment(&volume, 300, &number);
+	volume_put(&volume, 300, 1, ++number);
+	volume_flush(&volume);
+	must(engine_checkpoint(&volume.engine) == 0, "checkpoint");
+	must(engine_checkpoint(&volume.engine) == 0, "checkpoint");
+	volume_put(&volume, 301, 1, 1);
+	volume_flush(&volume);
+	/* from here on nothing is flushed */
+	segment = volume.engine.log.end.segment;
+	volume_put(&volume, 302, 1, 5);
+	torn = entry_off(volume_entry(&volume, 302));
+	while (volume.engine.log.end.segment == segment)
+		volume_put(&volume, 302, 1, ++number);
+	volume_put(&volume, 5, 1, 2);
+	engine_abandon(&volume.engine);
+	memset(volume.memory.bytes + torn / BLOCK_SIZE * BLOCK_SIZE, 0,
+	       2 * BLOCK_SIZE);
+	torn_end(&volume);
+	result = volume_repair(&volume);
+	ok(result.error == 0 &&
+		   (volume_version(&volume, 5) == 1 ||
+		    volume_version(&volume, 5) == VERSION_ERROR) &&
+		   (volume_version(&volume, 50) == 0 ||
+		    volume_version(&volume, 50) == VERSION_ERROR),
+	   "nor is it counted as what is live elsewhere");
+	volume_free(&volume);
+}
+
 int main(void)
 {
 	struct base base;
@@ -194,5 +348,8 @@ int main(void)
 	must(base_make(&base, &kinds[0], number("COMPRESS_SEED", 1)), "make");
 	base_free(&base);
 	test_fails_once();
+	test_torn_batch();
+	test_torn_payload();
+	test_torn_segment();
 	return tap_done();
 }

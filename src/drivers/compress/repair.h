@@ -55,7 +55,8 @@ struct repair_options {
  * @has_crc: the checksum of the page that counts is known
  * @crc: it
  * @raw: what is in the place of that page
- * @found: what the log says of each block
+ * @found: what the log says of each block, or what a crash has cut off from it
+ * @kept: what the log says where that cannot be
  * @choice: what is taken, enum choice (rebuild.c)
  */
 struct leaf_lost {
@@ -70,7 +71,7 @@ struct leaf_lost {
 		uint64_t entry;
 		uint64_t origin;
 		uint64_t sequence;
-	} found[PAGE_ENTRIES];
+	} found[PAGE_ENTRIES], kept[PAGE_ENTRIES];
 	uint8_t choice[PAGE_ENTRIES];
 };
 
