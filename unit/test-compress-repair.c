@@ -207,6 +207,50 @@ static void test_fails_once(void)
 	ok(is_good && n > 5, "each of %d writes and syncs fails once", n - 1);
 }
 
+/* A batch that was acknowledged, but is in the cache only. The volume says so. */
+static void volume_lose_writes(struct volume *volume)
+{
+	struct memory *memory = &volume->memory;
+
+	volume_make(volume);
+	memory_add_cache(memory);
+	volume_open(volume);
+	volume_put(volume, 5, 4, 1);
+	volume_flush(volume);
+	memory->is_losing = true;
+	volume_put(volume, 5, 4, 2);
+	memory->is_losing = false;
+	must(engine_flush(&volume->engine) != 0, "the failure is not told");
+	engine_abandon(&volume->engine);
+}
+
+/* What a cache has is not what is there, and nothing is to refer to it. */
+static void test_lost_writes(void)
+{
+	struct volume volume;
+	struct result result;
+
+	volume_lose_writes(&volume);
+	result = volume_repair(&volume);
+	memory_drop_cache(&volume.memory.medium);
+	ok(result.error == 0 && result.is_needed &&
+		   volume_version(&volume, 5) == 1,
+	   "what was written to a cache only is not made part of the volume");
+	volume_free(&volume);
+}
+
+/* What the cache cannot write now either must not be dropped unseen. */
+static void test_lost_sync(void)
+{
+	struct volume volume;
+
+	volume_lose_writes(&volume);
+	volume.memory.has_lost = true;
+	ok(volume_repair(&volume).error == -EIO,
+	   "nothing is repaired where a sync fails");
+	volume_free(&volume);
+}
+
 /* --- what a crash cut off ---------------------------------------------------
  */
 
@@ -348,6 +392,8 @@ int main(void)
 	must(base_make(&base, &kinds[0], number("COMPRESS_SEED", 1)), "make");
 	base_free(&base);
 	test_fails_once();
+	test_lost_writes();
+	test_lost_sync();
 	test_torn_batch();
 	test_torn_payload();
 	test_torn_segment();

@@ -239,11 +239,12 @@ static int repairing_hopeless(const char *path, const struct repair *repair,
 
 static int repairing_prepare(const struct repairing *repairing,
 			     struct repair *repair, struct medium *medium,
-			     uint64_t map_cache)
+			     bool is_read_only, uint64_t map_cache)
 {
 	struct progress progress;
 	struct repair_options options = {
 		.accept_stale = repairing->accept_stale,
+		.is_read_only = is_read_only,
 		.map_cache = map_cache,
 		.tell = repairing_tell,
 		.arg = &progress,
@@ -284,7 +285,8 @@ static int check_volume_at(const struct repairing *repairing, struct file *file,
 {
 	struct repair repair;
 	struct check check;
-	int error = repairing_prepare(repairing, &repair, &file->medium, 0);
+	int error =
+		repairing_prepare(repairing, &repair, &file->medium, true, 0);
 	int status = REPAIR_CLEAN;
 
 	if (error != 0)
@@ -381,8 +383,8 @@ static int repair_volume_at(const struct repairing *repairing,
 {
 	struct repair repair;
 	struct check check;
-	int error =
-		repairing_prepare(repairing, &repair, &file->medium, map_cache);
+	int error = repairing_prepare(repairing, &repair, &file->medium,
+				      repairing->is_dry, map_cache);
 	int status;
 
 	if (error != 0)

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "repair.h"
 #include "rooms.h"
@@ -50,6 +51,29 @@ static int repair_find_out(struct repair *repair)
 	return salvage_log(repair);
 }
 
+/*
+ * Of a volume that a write has failed on, a cache may have what is not there:
+ * that would be replayed, and be part of the volume then. So it is read anew.
+ */
+static int repair_look(struct repair *repair)
+{
+	struct medium *medium = repair->engine.medium;
+	int error = survey_supers(repair);
+
+	if (error != 0 || !repair->was_marked || medium->forget == NULL)
+		return error;
+	repair->reason = "cannot be written";
+	if (!repair->options.is_read_only)
+		error = medium->sync(medium);
+	if (error != 0)
+		return error;
+	medium->forget(medium);
+	memset(repair->copies, 0, sizeof(repair->copies));
+	error = survey_supers(repair);
+	repair->was_marked = true;
+	return error;
+}
+
 static int repair_try(struct repair *repair, struct medium *medium,
 		      const struct repair_options *options)
 {
@@ -61,7 +85,7 @@ static int repair_try(struct repair *repair, struct medium *medium,
 		.map_cache = options->map_cache,
 		.is_read_only = true,
 	};
-	error = survey_supers(repair);
+	error = repair_look(repair);
 	if (error != 0)
 		return error;
 	repair->reason = "not enough memory";

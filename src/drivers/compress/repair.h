@@ -35,12 +35,14 @@ enum copy_state {
 /**
  * struct repair_options - how to repair
  * @accept_stale: take what may be an older version of a block
+ * @is_read_only: the medium is not to be written, not even synced
  * @map_cache: bytes to begin with; 0: 64 MiB
  * @tell: NULL, or told of bytes of the log that were looked at
  * @arg: its argument
  */
 struct repair_options {
 	bool accept_stale;
+	bool is_read_only;
 	uint64_t map_cache;
 	void (*tell)(void *arg, uint64_t done);
 	void *arg;
@@ -140,7 +142,7 @@ struct repair {
 /**
  * repair_prepare - find out what is left
  * @repair: filled in
- * @medium: has to stay; nothing is written
+ * @medium: has to stay; nothing is written, but after a failure it is synced
  * @options: copied
  *
  * Return: 0, -ENOENT (no volume), -ENOTSUP (of another version, or the medium
