@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crc.h"
 #include "repair.h"
 #include "rooms.h"
 #include "scan.h"
@@ -81,6 +82,7 @@ static void rebuild_note(const struct super *super, struct leaf_lost *leaf,
 {
 	uint64_t entry = 0, step = 0;
 	uint32_t first = (uint32_t)(record->lba % PAGE_ENTRIES);
+	bool is_whole;
 
 	if (record->type == RECORD_ZERO)
 		entry = ENTRY_ZERO;
@@ -91,10 +93,14 @@ static void rebuild_note(const struct super *super, struct leaf_lost *leaf,
 	}
 	if (step != 0 && !map_entry_is_sane(super, entry))
 		return;
+	is_whole = step != 0 &&
+		   record->data_crc == crc_update(0, record + 1, record->len);
 	for (uint32_t i = 0; i < record->n_blocks; i++, entry += step) {
 		rebuild_mention(&leaf->found[first + i], record, entry);
 		if (is_kept)
 			rebuild_mention(&leaf->kept[first + i], record, entry);
+		if (leaf->whole != NULL && is_whole)
+			rebuild_mention(&leaf->whole[first + i], record, entry);
 	}
 }
 
@@ -550,23 +556,38 @@ static uint64_t rebuild_entry(const struct leaf_lost *leaf, uint32_t i,
 	}
 }
 
-/* A record of a block that is given up, which may be an old one; 0: none. */
-static uint64_t rebuild_old(const struct repair *repair,
-			    const struct leaf_lost *leaf, uint32_t i)
+/* Is it there, and its payload too? */
+static bool rebuild_is_readable(struct repair *repair, uint64_t lba,
+				uint64_t entry)
 {
-	uint64_t old = 0;
+	struct codec *codec = background_codec(&repair->engine);
+
+	return rebuild_has_record(repair, lba, entry) &&
+	       codec_unpack(codec, (const void *)codec->record, codec->plain) ==
+		       0;
+}
+
+/*
+ * A record of a block that is given up, which may be an old one; 0: none. If it
+ * is to be taken, it has to be there: what was cut off may have been torn.
+ */
+static uint64_t rebuild_old(struct repair *repair, const struct leaf_lost *leaf,
+			    uint32_t i)
+{
+	uint64_t lba = leaf->index * PAGE_ENTRIES + i;
+	bool is_asked = repair->options.accept_stale;
 
 	if (leaf->choice[i] == CHOICE_PROVEN)
 		return 0;
 	for (enum choice choice = CHOICE_LOG; choice <= CHOICE_HINT; choice++) {
 		uint64_t entry = rebuild_candidate(leaf, i, choice);
 
-		if (entry != 0 && rebuild_can(repair, entry))
+		if (entry != 0 &&
+		    (!is_asked || (rebuild_can(repair, entry) &&
+				   rebuild_is_readable(repair, lba, entry))))
 			return entry;
-		if (old == 0)
-			old = entry;
 	}
-	return old;
+	return is_asked ? leaf->whole[i].entry : 0;
 }
 
 static int rebuild_put(struct repair *repair, uint64_t lba, uint64_t entry,

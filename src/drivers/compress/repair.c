@@ -17,8 +17,10 @@
 
 static void repair_forget(struct repair *repair)
 {
-	for (size_t i = 0; i < repair->n_leaves; i++)
+	for (size_t i = 0; i < repair->n_leaves; i++) {
+		free(repair->leaves[i]->whole);
 		free(repair->leaves[i]);
+	}
 	free(repair->leaves);
 	free(repair->uses);
 	free(repair->residual);

@@ -59,6 +59,7 @@ struct repair_options {
  * @raw: what is in the place of that page
  * @found: what the log says of each block, or what a crash has cut off from it
  * @kept: what the log says where that cannot be
+ * @whole: the last record that can be read, if what is old is accepted
  * @choice: what is taken, enum choice (rebuild.c)
  */
 struct leaf_lost {
@@ -73,7 +74,7 @@ struct leaf_lost {
 		uint64_t entry;
 		uint64_t origin;
 		uint64_t sequence;
-	} found[PAGE_ENTRIES], kept[PAGE_ENTRIES];
+	} found[PAGE_ENTRIES], kept[PAGE_ENTRIES], *whole;
 	uint8_t choice[PAGE_ENTRIES];
 };
 
