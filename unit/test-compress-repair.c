@@ -116,6 +116,23 @@ static void volume_look(struct volume *volume)
 	engine_close(&engine);
 }
 
+/* One bit of the first page that tells of blocks, likewise. */
+static void volume_hurt_leaf(struct volume *volume)
+{
+	struct engine engine;
+	uint64_t leaf;
+	uint32_t slot;
+
+	must(engine_open(&engine, &volume->memory.medium, &options_read) == 0,
+	     "open to look");
+	leaf = n_segment_pages(&engine.super);
+	slot = engine.map.tree.levels[0].refs[leaf].flags & PAGE_SLOT;
+	volume->memory
+		.bytes[engine.super.map_off[slot] + leaf * BLOCK_SIZE + 1000] ^=
+		1;
+	engine_close(&engine);
+}
+
 /* The first page of the map that tells of blocks, in both slots. */
 static void volume_lose_leaf(struct volume *volume)
 {
@@ -207,7 +224,85 @@ static void test_fails_once(void)
 	ok(is_good && n > 5, "each of %d writes and syncs fails once", n - 1);
 }
 
-/* A batch that was acknowledged, but is in the cache only. The volume says so. */
+/* The medium as it was when the last write of superblock A was torn. */
+static void volume_cut(struct volume *volume, const unsigned char *before)
+{
+	struct memory *memory = &volume->memory;
+	uint32_t last = 0;
+
+	memcpy(memory->bytes, before, MEDIUM_SIZE);
+	for (uint32_t i = 0; i < memory->n_ops; i++)
+		if (memory->ops[i].len > 0 &&
+		    memory->ops[i].off == SUPER_OFF(0))
+			last = i;
+	for (uint32_t i = 0; i < last; i++)
+		if (memory->ops[i].len > 0)
+			memcpy(memory->bytes + memory->ops[i].off,
+			       memory->ops[i].data, memory->ops[i].len);
+	memset(memory->bytes, 0, BLOCK_SIZE);
+	memory->is_recording = false;
+	memory_forget(memory);
+}
+
+/* A crash has left A newer than B; then a repair is cut off while it writes A.
+ */
+static void test_two_supers(void)
+{
+	unsigned char *before = malloc(MEDIUM_SIZE), old[BLOCK_SIZE];
+	struct volume volume;
+	struct result result;
+	bool is_same;
+
+	volume_make(&volume);
+	volume_open(&volume);
+	volume_put(&volume, 5, 4, 1);
+	volume_flush(&volume);
+	must(engine_checkpoint(&volume.engine) == 0, "checkpoint");
+	memcpy(old, volume.memory.bytes + SUPER_OFF(1), BLOCK_SIZE);
+	volume_put(&volume, 5, 4, 2);
+	volume_flush(&volume);
+	must(engine_checkpoint(&volume.engine) == 0, "checkpoint");
+	engine_abandon(&volume.engine);
+	memcpy(volume.memory.bytes + SUPER_OFF(1), old, BLOCK_SIZE);
+	volume_hurt_leaf(&volume);
+	memset(volume.memory.bytes + MEDIUM_SIZE - BLOCK_SIZE, 0, BLOCK_SIZE);
+	memcpy(before, volume.memory.bytes, MEDIUM_SIZE);
+	volume.memory.is_recording = true;
+	must(volume_repair(&volume).error == 0, "repair");
+	volume_cut(&volume, before);
+	/* pages that only the old one refers to may be written over by then */
+	is_same = memcmp(volume.memory.bytes + SUPER_OFF(1), before,
+			 BLOCK_SIZE) == 0;
+	result = volume_repair(&volume);
+	ok(is_same && result.error == 0 && result.n_lost == 0 &&
+		   volume_version(&volume, 5) == 2,
+	   "superblocks A and B are the same before a repair writes pages");
+	free(before);
+	volume_free(&volume);
+}
+
+/* What stands in for A and B, from the end, is no clean end any more. */
+static void test_no_supers(void)
+{
+	struct volume volume;
+	const struct super *super;
+
+	volume_make(&volume);
+	volume_open(&volume);
+	volume_put(&volume, 5, 1, 1);
+	volume_close(&volume);
+	memset(volume.memory.bytes, 0, 2 * BLOCK_SIZE);
+	/* a sync, and each of A and B with one */
+	volume.memory.fail_after = 5;
+	must(volume_repair(&volume).error != 0, "the failure is not told");
+	super = (const void *)volume.memory.bytes;
+	ok(super->flags == SUPER_NEEDS_CHECK,
+	   "where a repair began without A and B is marked, and not clean");
+	volume_free(&volume);
+}
+
+/* A batch that was acknowledged, but is in the cache only. The volume says so.
+ */
 static void volume_lose_writes(struct volume *volume)
 {
 	struct memory *memory = &volume->memory;
@@ -392,6 +487,8 @@ int main(void)
 	must(base_make(&base, &kinds[0], number("COMPRESS_SEED", 1)), "make");
 	base_free(&base);
 	test_fails_once();
+	test_two_supers();
+	test_no_supers();
 	test_lost_writes();
 	test_lost_sync();
 	test_torn_batch();

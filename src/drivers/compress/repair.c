@@ -159,26 +159,29 @@ bool repair_is_needed(const struct repair *repair)
 }
 
 /*
- * Where no superblock was left, what was found in its place is written first.
- * If this repair ends in the middle, the next one must begin at the same place,
- * not with pages that are new: they do not tell what was wrong before.
+ * Superblocks A and B are made the same first: pages go to slots that only the
+ * older one refers to. Where none was left, what was found in its place is
+ * written, which is no clean end. If this repair ends in the middle, the next
+ * one must begin at the same place, not with pages that are new: they do not
+ * tell what was wrong before.
  */
 static int repair_begin(struct repair *repair)
 {
 	struct engine *engine = &repair->engine;
-	struct super super = engine->super;
+	const enum copy_state *copies = repair->copies;
 	int error = engine->medium->sync(engine->medium);
 
+	if (copies[0] == COPY_DAMAGED && copies[1] == COPY_DAMAGED) {
+		engine->super.flags &= ~SUPER_CLEAN;
+		engine->super.flags |= SUPER_NEEDS_CHECK;
+		if (repair->is_stale)
+			engine->super.flags |= SUPER_MAY_BE_STALE;
+	}
 	/* what a failure is told with */
-	engine->durable = super;
-	if (error != 0 || repair->copies[0] != COPY_DAMAGED ||
-	    repair->copies[1] != COPY_DAMAGED)
+	engine->durable = engine->super;
+	if (error != 0 || (copies[0] == COPY_GOOD && copies[1] == COPY_GOOD))
 		return error;
-	super.flags |= SUPER_NEEDS_CHECK;
-	if (repair->is_stale)
-		super.flags |= SUPER_MAY_BE_STALE;
-	engine->durable = super;
-	return checkpoint_write_super(engine->medium, &super);
+	return checkpoint_write_super(engine->medium, &engine->super);
 }
 
 int repair_commit(struct repair *repair)
