@@ -346,6 +346,133 @@ static void test_lost_sync(void)
 	volume_free(&volume);
 }
 
+/* --- what cannot be read ----------------------------------------------------
+ */
+
+static void volume_spoil(struct volume *volume, uint64_t off)
+{
+	volume->memory.bad = (struct range){ off / 512 * 512, 512 };
+}
+
+/* Blocks 5 to 8, each with a batch of its own; nobody has ended it. */
+static void volume_make_tail(struct volume *volume, uint64_t *entries)
+{
+	volume_make(volume);
+	volume_open(volume);
+	for (uint64_t lba = 5; lba < 9; lba++) {
+		volume_put(volume, lba, 1, 1);
+		volume_flush(volume);
+		entries[lba - 5] = volume_entry(volume, lba);
+	}
+	engine_abandon(&volume->engine);
+}
+
+static bool volume_has(struct volume *volume, uint64_t v5, uint64_t v6,
+		       uint64_t v7, uint64_t v8)
+{
+	return volume_version(volume, 5) == v5 &&
+	       volume_version(volume, 6) == v6 &&
+	       volume_version(volume, 7) == v7 &&
+	       volume_version(volume, 8) == v8;
+}
+
+/* It is repaired, the sector still cannot be read, and another one is clean. */
+static bool volume_is_repaired(struct volume *volume)
+{
+	struct result result = volume_repair(volume);
+
+	if (result.error != 0 || !result.is_needed)
+		return false;
+	result = volume_repair(volume);
+	return result.error == 0 && !result.is_needed;
+}
+
+static void test_bad_tail(void)
+{
+	struct volume volume;
+	uint64_t entries[4];
+
+	volume_make_tail(&volume, entries);
+	volume_spoil(&volume, entry_off(entries[1]) + BLOCK_SIZE);
+	ok(volume_is_repaired(&volume) &&
+		   volume_has(&volume, 1, VERSION_ERROR, 1, 1),
+	   "a sector of a record behind the checkpoint");
+	volume_free(&volume);
+
+	volume_make_tail(&volume, entries);
+	volume_spoil(&volume, entry_off(entries[1]));
+	ok(volume_is_repaired(&volume) && volume_has(&volume, 1, 0, 1, 1),
+	   "that and the header of its batch");
+	volume_look(&volume);
+	ok(volume.super.flags & SUPER_MAY_BE_STALE,
+	   "then any block may be old, and that is marked");
+	volume_free(&volume);
+}
+
+/* Nobody knows whether there was a batch. */
+static void test_bad_end(void)
+{
+	struct volume volume;
+	uint64_t entries[4];
+
+	volume_make_tail(&volume, entries);
+	volume_spoil(&volume, entry_off(entries[3]) + BLOCK_SIZE);
+	ok(volume_is_repaired(&volume) &&
+		   volume_has(&volume, 1, 1, 1, VERSION_ERROR),
+	   "a sector of the last batch");
+	volume_look(&volume);
+	ok(volume.super.flags & SUPER_MAY_BE_STALE,
+	   "there may have been more: that is marked, too");
+	volume_free(&volume);
+}
+
+/* After a clean end there was nothing. */
+static void test_bad_clean_end(void)
+{
+	struct volume volume;
+	bool is_good;
+
+	volume_make(&volume);
+	volume_open(&volume);
+	volume_put(&volume, 5, 4, 1);
+	volume_close(&volume);
+	volume_look(&volume);
+	volume_spoil(&volume,
+		     segment_off(&volume.super, volume.super.position.segment) +
+			     volume.super.position.off);
+	is_good = volume_has(&volume, 1, 1, 1, 1) &&
+		  volume_is_repaired(&volume) &&
+		  volume_has(&volume, 1, 1, 1, 1);
+	volume_open(&volume);
+	volume_put(&volume, 6, 1, 2);
+	volume_flush(&volume);
+	engine_abandon(&volume.engine);
+	ok(is_good && volume_has(&volume, 1, 2, 1, 1),
+	   "a sector behind the end of the log");
+	volume_free(&volume);
+}
+
+/* The log goes on there some day, but did not as long as there was room. */
+static void test_bad_next(void)
+{
+	struct volume volume;
+	struct result result;
+	bool is_good;
+
+	volume_make(&volume);
+	volume_open(&volume);
+	volume_put(&volume, 5, 4, 1);
+	volume_flush(&volume);
+	volume_spoil(&volume,
+		     segment_off(&volume.super, volume.engine.log.end.next));
+	engine_abandon(&volume.engine);
+	is_good = volume_has(&volume, 1, 1, 1, 1);
+	result = volume_repair(&volume);
+	ok(is_good && result.error == 0 && !result.is_needed,
+	   "a sector of the next segment's head");
+	volume_free(&volume);
+}
+
 /* --- what a crash cut off ---------------------------------------------------
  */
 
@@ -491,6 +618,10 @@ int main(void)
 	test_no_supers();
 	test_lost_writes();
 	test_lost_sync();
+	test_bad_tail();
+	test_bad_end();
+	test_bad_clean_end();
+	test_bad_next();
 	test_torn_batch();
 	test_torn_payload();
 	test_torn_segment();

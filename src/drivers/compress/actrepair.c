@@ -92,7 +92,7 @@ struct finding {
 	bool is_note; /* nothing is wrong with it */
 };
 
-#define N_FINDINGS 14
+#define N_FINDINGS 15
 
 static void repairing_findings(const struct repair *repair,
 			       const struct check *check,
@@ -111,6 +111,8 @@ static void repairing_findings(const struct repair *repair,
 		  repair->n_heads_lost, false },
 		{ "records_lost", "records of unknown blocks in them",
 		  repair->n_records_lost, false },
+		{ "log_end_unreadable", "ends of the log that cannot be read",
+		  repair->is_end_unreadable, false },
 		{ "segments_wrong", "segments that are counted wrong",
 		  repair->n_segments_wrong + check->n_segments_wrong, false },
 		{ "segments_free_used", "free segments that are in use",

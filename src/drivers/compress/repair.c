@@ -154,7 +154,8 @@ bool repair_is_needed(const struct repair *repair)
 	return is_super || repair->was_marked || repair->n_pages_lost > 0 ||
 	       repair->n_leaves > 0 || repair->n_segments_wrong > 0 ||
 	       repair->is_count_wrong || repair->n_batches_lost > 0 ||
-	       repair->n_heads_lost > 0 || repair->n_unreadable > 0 ||
+	       repair->n_heads_lost > 0 || repair->is_end_unreadable ||
+	       repair->n_unreadable > 0 ||
 	       (repair->is_stale && repair->options.accept_stale);
 }
 

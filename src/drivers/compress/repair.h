@@ -94,6 +94,7 @@ struct leaf_lost {
  * @n_batches_lost: batches of the log, behind the checkpoint
  * @n_heads_lost: heads of segments there, in front of a batch that is whole
  * @n_records_lost: records in them
+ * @is_end_unreadable: the place where the log ends cannot be read
  * @n_restored: blocks whose place was found in the log
  * @n_unproven: blocks that may be older versions
  * @n_unreadable: blocks that were found to be unreadable
@@ -124,6 +125,7 @@ struct repair {
 	uint64_t n_batches_lost;
 	uint64_t n_heads_lost;
 	uint64_t n_records_lost;
+	bool is_end_unreadable;
 	uint64_t n_restored;
 	uint64_t n_unproven;
 	uint64_t n_unreadable;

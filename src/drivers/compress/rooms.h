@@ -10,6 +10,8 @@
 /* Segments that must be free beside: for data, and for what frees some. */
 #define SEGMENTS_FOR_CLEANER 4U
 #define SEGMENTS_FOR_TRIM 2U
+/* Of a new session: more than the records that a lost tail can have. */
+#define SEQUENCE_STEP (1ULL << 32)
 
 /**
  * checkpoint_make - make a checkpoint
@@ -47,6 +49,7 @@ int recover_settle(struct engine *engine);
  * @segment: of this one
  * @from: to @to, bytes from its start, is in segment_buf, at its place there
  * @to: see @from
+ * @is_unreadable: the medium could not be read there
  */
 struct replay {
 	struct engine *engine;
@@ -54,6 +57,7 @@ struct replay {
 	uint32_t segment;
 	uint32_t from;
 	uint32_t to;
+	bool is_unreadable;
 };
 
 /** replay_begin - a way from a place on; nothing is in segment_buf. */
@@ -74,6 +78,8 @@ int replay_next(struct replay *replay, bool may_write);
  * recover_replay - bring the map to the end of the log
  * @engine: map loaded
  * @may_write: as above
+ *
+ * After a clean end there is nothing more to be read, even if it cannot be.
  *
  * Return: 0, -EAGAIN, -EBADMSG (batches are damaged that were durable), or
  * another -errno.

@@ -134,6 +134,61 @@ static int salvage_gap(struct repair *repair, const struct position *at,
 	return error;
 }
 
+/* A free segment whose head can be read: it is busy then. */
+static bool salvage_take(struct engine *engine, uint32_t *segment)
+{
+	struct space *space = &engine->map.space;
+	struct medium *medium = engine->medium;
+
+	for (uint32_t i = 0; i < engine->super.n_segments; i++) {
+		if (space->segments[i].state != SEGMENT_FREE ||
+		    medium->read(medium, engine->segment_buf, BLOCK_SIZE,
+				 segment_off(&engine->super, i)) != 0)
+			continue;
+		pthread_mutex_lock(&engine->map.lock);
+		space_claim(space, i);
+		pthread_mutex_unlock(&engine->map.lock);
+		*segment = i;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * The log ends where nothing can be read. Unless that was a clean end there may
+ * have been a batch. Whoever opens the volume next is not to look there again.
+ */
+static int salvage_end(struct repair *repair, const struct position *at)
+{
+	struct engine *engine = &repair->engine;
+	struct map *map = &engine->map;
+	struct position next = map->applied;
+	uint64_t sequence = at->sequence, n_found = 0;
+	int error = 0;
+
+	repair->is_end_unreadable = true;
+	if (repair->is_root_lost || !(engine->super.flags & SUPER_CLEAN)) {
+		repair->n_batches_lost++;
+		repair->is_stale = true;
+		if (at->off > 0)
+			error = salvage_part(
+				engine, at->segment, at->off,
+				engine->super.segment_size, &sequence,
+				sequence + BATCH_RECORDS_MAX, &n_found);
+	}
+	if (error != 0 || !salvage_take(engine, &next.segment) ||
+	    !salvage_take(engine, &next.next))
+		return error;
+	next.session++;
+	next.sequence += SEQUENCE_STEP;
+	next.off = 0;
+	pthread_mutex_lock(&map->lock);
+	space_end(&map->space, map->applied.segment);
+	map->applied = next;
+	pthread_mutex_unlock(&map->lock);
+	return 0;
+}
+
 int salvage_log(struct repair *repair)
 {
 	struct engine *engine = &repair->engine;
@@ -149,10 +204,12 @@ int salvage_log(struct repair *repair)
 		error = replay_next(&replay, false);
 		if (error == 0)
 			continue;
-		if (error != -ENOENT)
+		if (error != -ENOENT && !replay.is_unreadable)
 			return error;
 		if (!tail_find(engine, &replay.at, true, &next))
-			return 0;
+			return replay.is_unreadable ?
+				       salvage_end(repair, &replay.at) :
+				       0;
 		error = salvage_gap(repair, &replay.at, &next);
 		if (error != 0)
 			return error;
