@@ -14,7 +14,8 @@
  * build/unit/plain/test-compress-damage is without the sanitizers, but faster.
  *
  * For tests of the commands, which need volumes with something on them:
- * "image KIND FILE" makes one and prints where its structures are, "read KIND
+ * "image KIND FILE" makes one and prints where its structures are; "overlap
+ * KIND FILE" does, too, but two of its blocks are in the same place; "read KIND
  * FILE" tells how many blocks of it are right, errors and wrong.
  */
 #include "base.h"
@@ -790,6 +791,27 @@ static int image_read(struct base *base, const char *path)
 	return 0;
 }
 
+/* A block of which the map says that it is within another one's record. */
+static int image_overlap(struct base *base)
+{
+	uint64_t lba = base->n_used + 30, entry = base->entries[base->n_used];
+	struct engine engine;
+	int error = engine_open(&engine, &base->memory.medium, &options);
+
+	if (error != 0)
+		return error;
+	error = map_pin(&engine.map, lba, MAP_NO_LIMIT);
+	if (error == 0) {
+		pthread_mutex_lock(&engine.map.lock);
+		map_put(&engine.map, lba, entry + 1);
+		pthread_mutex_unlock(&engine.map.lock);
+		map_unpin(&engine.map, lba);
+		error = engine_close(&engine);
+	}
+	memcpy(base->whole, base->memory.bytes, base->memory.medium.size);
+	return error;
+}
+
 static int image(char **argv)
 {
 	const struct kind *kind = kind_find(argv[2]);
@@ -798,8 +820,10 @@ static int image(char **argv)
 
 	if (kind == NULL || !base_make(&base, kind, 1))
 		return 2;
-	status = strcmp(argv[1], "image") == 0 ? image_make(&base, argv[3]) :
-						 image_read(&base, argv[3]);
+	if (strcmp(argv[1], "overlap") == 0 && image_overlap(&base) != 0)
+		return 2;
+	status = strcmp(argv[1], "read") == 0 ? image_read(&base, argv[3]) :
+						image_make(&base, argv[3]);
 	base_free(&base);
 	return status;
 }

@@ -335,18 +335,15 @@ const struct applet compress_action_check = {
  */
 
 static int repairing_write(const struct repairing *repairing,
-			   struct repair *repair, const char *path)
+			   struct repair *repair, const struct check *check,
+			   const char *path)
 {
 	char warning[512];
 	int error;
 
 	snprintf(warning, sizeof(warning),
-		 "%.256s: is going to be repaired; %" PRIu64
-		 " blocks are lost%s",
-		 path, repair->lost.n_blocks,
-		 repair->n_unproven > 0 && !repairing->accept_stale ?
-			 ", some of which --accept-stale would keep" :
-			 "");
+		 "%.256s: is going to be repaired; %" PRIu64 " blocks are lost",
+		 path, repair->lost.n_blocks);
 	if (!repairing->is_forced && terminal_confirm(warning) != EXIT_DONE)
 		return REPAIR_CANCELLED;
 	/* it must not end in the middle, although that would do no harm */
@@ -357,6 +354,9 @@ static int repairing_write(const struct repairing *repairing,
 		action_failed(path, "cannot be repaired", error);
 		return REPAIR_FAILED;
 	}
+	/* of these nobody knows what is right */
+	if (check->n_overlaps > 0 || check->n_pages_lost > 0)
+		return REPAIR_LEFT;
 	return repair->is_stale && !repairing->accept_stale ? REPAIR_LEFT :
 							      REPAIR_DONE;
 }
@@ -367,8 +367,13 @@ static int repairing_decide(const struct repairing *repairing,
 {
 	int status;
 
+	if (repair->n_unproven > 0 && !repairing->accept_stale)
+		msg_hint("%" PRIu64 " of the blocks that are lost have a "
+			 "record that may be an old one: --accept-stale would "
+			 "keep it",
+			 repair->n_unproven);
 	if (repair_is_needed(repair) && !repairing->is_dry)
-		status = repairing_write(repairing, repair, path);
+		status = repairing_write(repairing, repair, check, path);
 	else
 		status = repairing_is_clean(repair, check) ? REPAIR_CLEAN :
 							     REPAIR_LEFT;
