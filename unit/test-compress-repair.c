@@ -85,6 +85,17 @@ static void volume_flush(struct volume *volume)
 	must(engine_flush(&volume->engine) == 0, "flush");
 }
 
+/* Write a block until the log goes on in another segment. */
+static void volume_fill_segment(struct volume *volume, uint64_t lba,
+				uint64_t *version)
+{
+	uint32_t segment = volume->engine.log.end.segment;
+
+	while (volume->engine.log.end.segment == segment)
+		volume_put(volume, lba, 1, ++*version);
+	volume_flush(volume);
+}
+
 static void volume_close(struct volume *volume)
 {
 	must(engine_close(&volume->engine) == 0, "close");
@@ -473,6 +484,37 @@ static void test_bad_next(void)
 	volume_free(&volume);
 }
 
+/* Of three segments the first one is lost, of the second one the head. */
+static void test_lost_head(void)
+{
+	struct volume volume;
+	struct result result;
+	uint64_t number = 0, off[2];
+
+	volume_make(&volume);
+	volume_open(&volume);
+	volume_fill_segment(&volume, 10, &number);
+	for (uint64_t i = 0; i < 3; i++) {
+		if (i < 2)
+			off[i] = segment_off(&volume.super,
+					     volume.engine.log.end.segment);
+		volume_put(&volume, 20 + i, 1, 1);
+		volume_fill_segment(&volume, 30 + i, &number);
+	}
+	volume_put(&volume, 10, 1, 1);
+	volume_flush(&volume);
+	engine_abandon(&volume.engine);
+	memset(volume.memory.bytes + off[0], 0, volume.super.segment_size);
+	memset(volume.memory.bytes + off[1], 0, BLOCK_SIZE);
+	result = volume_repair(&volume);
+	ok(result.error == 0 && result.is_stale &&
+		   volume_version(&volume, 20) == 0 &&
+		   volume_version(&volume, 21) == 1 &&
+		   volume_version(&volume, 22) == 1,
+	   "a segment that nothing leads to, whose head is lost");
+	volume_free(&volume);
+}
+
 /* --- what a crash cut off ---------------------------------------------------
  */
 
@@ -533,17 +575,6 @@ static void test_torn_payload(void)
 		   volume_version(&volume, 6) == 1,
 	   "nor of one whose payload was torn");
 	volume_free(&volume);
-}
-
-/* Write a block until the log goes on in another segment. */
-static void volume_fill_segment(struct volume *volume, uint64_t lba,
-				uint64_t *version)
-{
-	uint32_t segment = volume->engine.log.end.segment;
-
-	while (volume->engine.log.end.segment == segment)
-		volume_put(volume, lba, 1, ++*version);
-	volume_flush(volume);
 }
 
 static void volume_trim(struct volume *volume, uint64_t lba)
@@ -622,6 +653,7 @@ int main(void)
 	test_bad_end();
 	test_bad_clean_end();
 	test_bad_next();
+	test_lost_head();
 	test_torn_batch();
 	test_torn_payload();
 	test_torn_segment();
