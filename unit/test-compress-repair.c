@@ -515,6 +515,26 @@ static void test_lost_head(void)
 	volume_free(&volume);
 }
 
+/* A record in the place of the first batch's head: the map could not have it.
+ */
+static void test_misplaced(void)
+{
+	struct volume volume;
+	struct result result;
+	uint64_t entries[4];
+	unsigned char *record;
+
+	volume_make_tail(&volume, entries);
+	record = volume.memory.bytes + entry_off(entries[0]);
+	memmove(record - sizeof(struct batch_head), record,
+		entry_len(entries[0]));
+	result = volume_repair(&volume);
+	ok(result.error == 0 && result.is_stale &&
+		   volume_has(&volume, 0, 1, 1, 1),
+	   "a record where none can be");
+	volume_free(&volume);
+}
+
 /* --- what a crash cut off ---------------------------------------------------
  */
 
@@ -654,6 +674,7 @@ int main(void)
 	test_bad_clean_end();
 	test_bad_next();
 	test_lost_head();
+	test_misplaced();
 	test_torn_batch();
 	test_torn_payload();
 	test_torn_segment();

@@ -37,6 +37,18 @@ static int salvage_apply(struct engine *engine, const struct record *record,
 	return 0;
 }
 
+/* Can it be there? In front of the first batch there is none. */
+static bool salvage_is_sane(const struct engine *engine,
+			    const struct record *record, uint64_t off)
+{
+	if (record->type != RECORD_DATA && record->type != RECORD_MOVE)
+		return true;
+	return map_entry_is_sane(
+		&engine->super,
+		entry_make(off, (uint32_t)sizeof(*record) + record->len,
+			   record->n_blocks));
+}
+
 /* Records in a part of a segment, with sequences from *@sequence to @end. */
 static int salvage_part(struct engine *engine, uint32_t segment, uint32_t at,
 			uint32_t to, uint64_t *sequence, uint64_t end,
@@ -49,7 +61,8 @@ static int salvage_part(struct engine *engine, uint32_t segment, uint32_t at,
 	scan_read(engine, segment);
 	while (error == 0 && (record = scan_record(engine, &at)) != NULL &&
 	       at < to) {
-		if (record->sequence >= *sequence && record->sequence < end) {
+		if (record->sequence >= *sequence && record->sequence < end &&
+		    salvage_is_sane(engine, record, start + at)) {
 			*sequence = record->sequence + 1;
 			++*n_found;
 			error = salvage_apply(engine, record, start + at);
