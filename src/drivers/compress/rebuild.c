@@ -359,10 +359,8 @@ static bool rebuild_agree(struct repair *repair, struct leaf_lost *leaf,
 
 	if (!leaf->has_hints)
 		return false;
-	if (is_no_data(hint) && !is_data(found) && !is_data(kept))
-		rebuild_take(repair, leaf, i, CHOICE_HINT);
-	else if (leaf->is_sure && is_data(hint) &&
-		 (hint == found || hint == kept))
+	if ((is_no_data(hint) && !is_data(found) && !is_data(kept)) ||
+	    (leaf->is_sure && is_data(hint) && (hint == found || hint == kept)))
 		rebuild_take(repair, leaf, i, CHOICE_HINT);
 	else if (!is_no_data(hint) && hint != found && hint != kept &&
 		 !rebuild_has_record(repair, lba, hint))
