@@ -657,13 +657,46 @@ static void test_torn_segment(void)
 	volume_free(&volume);
 }
 
+/* --- a small cache ----------------------------------------------------------
+ */
+
+static void count_segments(void *arg, uint64_t done)
+{
+	(void)done;
+	++*(uint64_t *)arg;
+}
+
+/* All of a map that is far larger than the cache to begin with. */
+static void test_large_map(void)
+{
+	uint64_t n_told = 0;
+	struct repair_options how = { .map_cache = 1,
+				      .tell = count_segments,
+				      .arg = &n_told };
+	const struct kind *kind = &kinds[0];
+	struct repair repair;
+	struct base base;
+	int error;
+
+	while (strcmp(kind->name, "wide") != 0)
+		kind++;
+	must(base_make(&base, kind, number("COMPRESS_SEED", 1)), "make");
+	for (int slot = 0; slot < 2; slot++)
+		memset(base.memory.bytes + base.super.map_off[slot], 0,
+		       base.map_size);
+	error = repair_prepare(&repair, &base.memory.medium, &how);
+	ok(error == 0 && n_told == base.super.n_segments,
+	   "a map of %zu pages is rebuilt with one look at the log",
+	   repair.n_leaves);
+	if (error == 0)
+		repair_free(&repair);
+	base_free(&base);
+}
+
 int main(void)
 {
-	struct base base;
-
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	must(base_make(&base, &kinds[0], number("COMPRESS_SEED", 1)), "make");
-	base_free(&base);
+	test_large_map();
 	test_fails_once();
 	test_two_supers();
 	test_no_supers();

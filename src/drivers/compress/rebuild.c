@@ -645,6 +645,9 @@ int rebuild_map(struct repair *repair)
 
 	if (repair->n_leaves == 0)
 		return 0;
+	/* before all is looked through for nothing */
+	if (repair->n_leaves > repair->engine.map.n_rights_left)
+		return -EAGAIN;
 	repair->open = calloc(super->n_segments, sizeof(*repair->open));
 	repair->is_complete =
 		calloc(super->n_segments, sizeof(*repair->is_complete));
