@@ -4,14 +4,14 @@
  * them.
  *
  * For each of their blocks the log has a last record, or none. It need not be
- * what the map had: a later one may be damaged, or its segment used again, or it
- * was never in the log, since a crash had cut it off. But
- * the checksum of a page is known mostly: if what is left of it, and the log
- * for the rest, has that, it is what was lost (prove.c). And of each segment it
- * is known how many blocks of these pages are live in it. What is left of a
- * page and the log agree on is taken; then all that could be in a segment, if
- * exactly as many are missing there and none of its records is damaged. What
- * remains may be an older version.
+ * what the map had: a later one may be damaged, or its segment used again, or
+ * it was never in the log, since a crash had cut it off. But the checksum of a
+ * page is known mostly: if what is left of it, and the log for the rest, has
+ * that, it is what was lost (prove.c). And of each segment it is known how many
+ * blocks of these pages are live in it. What is left of a page and the log
+ * agree on is taken; then all that could be in a segment, if exactly as many
+ * are missing there and none of its records is damaged. What remains may be an
+ * older version.
  */
 #include <errno.h>
 #include <stdlib.h>
