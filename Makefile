@@ -207,6 +207,7 @@ test-compress-crash_with := $(test-compress_with)
 test-compress-damage_with := $(test-compress_with)
 test-compress-full_with := $(test-compress_with)
 test-compress-limits_with := $(test-compress_with)
+test-compress-repair_with := $(test-compress_with)
 test-compress-tools_with := $(test-compress_with)
 test-crc_with := src/crc.c
 test-devid_with := src/devid.c src/msg.c

@@ -15,10 +15,10 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 }
 
-# make KIND: disk, and the variables that tell where its structures are
+# make KIND [HOW]: disk, and the variables that tell where its structures are
 make() {
 	kind=$1
-	eval "$("$volume" image "$kind" disk)"
+	eval "$("$volume" "${2:-image}" "$kind" disk)"
 	cp disk whole
 }
 
@@ -50,6 +50,13 @@ clean() {
 	[[ ! $output ]]
 	run -0 repair
 	[[ ! $output ]]
+}
+
+# check_unproven OPTION: a repair tells that there are blocks to be kept
+check_unproven() {
+	local found
+	found=$(repair "$1" 2>&1)
+	[[ $found == *"--accept-stale would keep it"* ]]
 }
 
 ### nothing to do #############################################################
@@ -183,6 +190,27 @@ clean() {
 	junk "$log" 4096
 	run -1 repair --force --accept-stale
 	clean
+}
+
+@test "what cannot be repaired is told after a repair, too" {
+	make clean overlap
+	run -4 check
+	[[ $output == "places that belong to two records: "* ]]
+	run -4 repair --force
+	junk 0 512
+	run -4 repair --force
+	[[ $output == *"superblock A is damaged"* ]]
+	run -4 check
+	[[ $output != *superblock* ]]
+}
+
+@test "what --accept-stale would keep is told without a question, too" {
+	make clean
+	junk "$leaf" 4096
+	junk "$other_leaf" 4096
+	junk $((record / 4096 * 4096 - 65536)) 8192
+	run -0 check_unproven --dry-run
+	run -0 check_unproven --force
 }
 
 ### how it is asked for #######################################################

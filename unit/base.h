@@ -101,6 +101,70 @@ static int base_step(struct base *base, struct engine *engine)
 	}
 }
 
+/* Of a write that was not synced: all, nothing or some of its sectors. */
+static void base_tear(struct base *base, const struct memory_op *op,
+		      const unsigned char *before)
+{
+	uint64_t how = pick(&base->random, 3);
+
+	for (uint32_t i = 0; i < op->len; i += 512)
+		if (how == 1 || (how == 2 && pick(&base->random, 2)))
+			memcpy(base->memory.bytes + op->off + i,
+			       before + op->off + i, 512);
+}
+
+/* What is read is what counts: another test tells that it is right. */
+static int base_learn(struct base *base, struct engine *engine)
+{
+	int error = 0;
+
+	for (uint64_t lba = 0; error == 0 && lba < base->n_used; lba++) {
+		error = engine_read(engine, 0, buffer, CONTENT_BYTES,
+				    lba * CONTENT_BYTES);
+		base->versions[lba] = content_version(buffer);
+		if (error == 0 && !content_is(buffer, lba, base->versions[lba]))
+			error = -EBADMSG;
+	}
+	return error;
+}
+
+/* The machine fails in the middle of writes; then there is a new session. */
+static int base_crash(struct base *base, struct engine *engine)
+{
+	struct memory *memory = &base->memory;
+	unsigned char *before = malloc(memory->medium.size);
+	uint64_t n = 1 + pick(&base->random, 40);
+	uint32_t first = 0;
+	int error = engine_flush(engine);
+
+	memcpy(before, memory->bytes, memory->medium.size);
+	memory->is_recording = true;
+	for (uint64_t i = 0; error == 0 && i < n; i++) {
+		uint32_t len = 1 + (uint32_t)pick(&base->random, 12);
+		uint64_t lba = pick(&base->random, base->n_used - len);
+
+		error = pick(&base->random, 6) == 0 ?
+				base_zero(base, engine, lba, len) :
+				base_write(base, engine, lba, len);
+	}
+	engine_abandon(engine);
+	memory->is_recording = false;
+	for (uint32_t i = 0; i < memory->n_ops; i++)
+		if (memory->ops[i].len == 0)
+			first = memory->ops[i].covers;
+	for (uint32_t i = 0; i < first; i++)
+		if (memory->ops[i].len > 0)
+			memcpy(before + memory->ops[i].off, memory->ops[i].data,
+			       memory->ops[i].len);
+	for (uint32_t i = first; i < memory->n_ops; i++)
+		base_tear(base, &memory->ops[i], before);
+	memory_forget(memory);
+	free(before);
+	if (error == 0)
+		error = engine_open(engine, &memory->medium, &options);
+	return error == 0 ? base_learn(base, engine) : error;
+}
+
 /* Batches that prove of all before that they were durable. */
 static int base_seal(struct base *base, struct engine *engine)
 {
@@ -114,13 +178,16 @@ static int base_seal(struct base *base, struct engine *engine)
 	return error;
 }
 
-static int base_fill(struct base *base, uint64_t steps, bool is_crashed)
+static int base_fill(struct base *base, uint64_t steps, bool is_crashed,
+		     bool is_torn)
 {
 	struct engine engine;
 	int error = engine_open(&engine, &base->memory.medium, &options);
 
 	for (uint64_t i = 0; error == 0 && i < steps; i++) {
 		error = base_step(base, &engine);
+		if (error == 0 && is_torn && i % 16 == 15)
+			error = base_crash(base, &engine);
 		if (error != 0 || i != steps / 2)
 			continue;
 		error = engine_close(&engine);
@@ -179,6 +246,7 @@ struct kind {
 	uint64_t n_used;
 	uint64_t steps;
 	bool is_crashed;
+	bool is_torn; /* a machine failed while it was written, several times */
 	enum content_kind content;
 	bool has_lost; /* blocks were lost in an earlier repair */
 };
@@ -221,6 +289,21 @@ static const struct kind kinds[] = {
 	  .steps = 150,
 	  .content = CONTENT_RAW,
 	  .has_lost = true },
+	{ .name = "torn",
+	  .format = { .level = 1, .nonce = 36 },
+	  .medium_size = 3 << 20,
+	  .n_used = 200,
+	  .steps = 100,
+	  .is_torn = true,
+	  .content = CONTENT_MIXED },
+	{ .name = "torn raw",
+	  .format = { .level = 1, .nonce = 37, .record_blocks = 1 },
+	  .medium_size = 3 << 20,
+	  .n_used = 150,
+	  .steps = 100,
+	  .is_crashed = true,
+	  .is_torn = true,
+	  .content = CONTENT_RAW },
 };
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -269,7 +352,8 @@ static bool base_make(struct base *base, const struct kind *kind, uint64_t seed)
 	base->versions = calloc(base->n_blocks, sizeof(*base->versions));
 	base->entries = calloc(base->n_blocks, sizeof(*base->entries));
 	if (error == 0)
-		error = base_fill(base, kind->steps, kind->is_crashed);
+		error = base_fill(base, kind->steps, kind->is_crashed,
+				  kind->is_torn);
 	if (error == 0 && kind->has_lost)
 		error = base_lose(base);
 	if (error == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * memory.h - a medium in memory, for tests of compressed volumes: it can fail,
- * and it can record what is written and synced.
+ * for good, once or at a place, have a cache that loses what is written, and
+ * record what is written and synced.
  */
 #ifndef BDUS_MEMORY_H
 #define BDUS_MEMORY_H
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "drivers/compress/medium.h"
+#include "drivers/compress/ranges.h"
 
 /* A write, or a sync (len 0) that covers all operations before @covers. */
 struct memory_op {
@@ -35,6 +37,11 @@ struct memory {
 	uint64_t n_punched;
 	int fail_after; /* operations; then all fail; -1: never */
 	int fail_with;
+	bool fails_once;
+	struct range bad;    /* bytes that cannot be read */
+	unsigned char *disk; /* NULL, or what is there: @bytes is a cache */
+	bool is_losing; /* what is written gets no further than the cache */
+	bool has_lost;	/* the next sync is going to tell */
 };
 
 static inline bool memory_fails(struct memory *memory)
@@ -43,7 +50,7 @@ static inline bool memory_fails(struct memory *memory)
 
 	pthread_mutex_lock(&memory->lock);
 	does_fail = memory->fail_after == 0;
-	if (memory->fail_after > 0)
+	if (memory->fail_after > 0 || (does_fail && memory->fails_once))
 		memory->fail_after--;
 	pthread_mutex_unlock(&memory->lock);
 	return does_fail;
@@ -76,6 +83,9 @@ static inline int memory_read(struct medium *medium, void *buf, size_t len,
 
 	if (off > medium->size || len > medium->size - off)
 		return -EIO;
+	if (off < memory->bad.lba + memory->bad.n &&
+	    memory->bad.lba < off + len)
+		return -EIO;
 	pthread_mutex_lock(&memory->lock);
 	memcpy(buf, memory->bytes + off, len);
 	pthread_mutex_unlock(&memory->lock);
@@ -93,6 +103,10 @@ static inline int memory_write(struct medium *medium, const void *buf,
 		return -EIO;
 	pthread_mutex_lock(&memory->lock);
 	memcpy(memory->bytes + off, buf, len);
+	if (memory->is_losing)
+		memory->has_lost = true;
+	else if (memory->disk != NULL)
+		memcpy(memory->disk + off, buf, len);
 	memory_record(memory, buf, (uint32_t)len, off, 0);
 	pthread_mutex_unlock(&memory->lock);
 	return 0;
@@ -101,13 +115,35 @@ static inline int memory_write(struct medium *medium, const void *buf,
 static inline int memory_sync(struct medium *medium)
 {
 	struct memory *memory = (struct memory *)medium;
+	bool has_lost;
 
 	if (memory_fails(memory))
 		return -memory->fail_with;
 	pthread_mutex_lock(&memory->lock);
-	memory_record(memory, NULL, 0, 0, memory->n_ops);
+	/* as a kernel does: it is told once, and kept in the cache */
+	has_lost = memory->has_lost;
+	memory->has_lost = false;
+	if (!has_lost)
+		memory_record(memory, NULL, 0, 0, memory->n_ops);
 	pthread_mutex_unlock(&memory->lock);
-	return 0;
+	return has_lost ? -EIO : 0;
+}
+
+static inline void memory_drop_cache(struct medium *medium)
+{
+	struct memory *memory = (struct memory *)medium;
+
+	pthread_mutex_lock(&memory->lock);
+	memcpy(memory->bytes, memory->disk, medium->size);
+	pthread_mutex_unlock(&memory->lock);
+}
+
+/* From now on there is a cache. */
+static inline void memory_add_cache(struct memory *memory)
+{
+	memory->disk = malloc(memory->medium.size);
+	memcpy(memory->disk, memory->bytes, memory->medium.size);
+	memory->medium.forget = memory_drop_cache;
 }
 
 /* What was punched may be read as anything: here it is junk. */
@@ -118,6 +154,8 @@ static inline int memory_punch(struct medium *medium, uint64_t off,
 
 	pthread_mutex_lock(&memory->lock);
 	memset(memory->bytes + off, 0xdb, len);
+	if (memory->disk != NULL)
+		memset(memory->disk + off, 0xdb, len);
 	memory->n_punched += len;
 	memory_record(memory, memory->bytes + off, (uint32_t)len, off, 0);
 	pthread_mutex_unlock(&memory->lock);
@@ -152,6 +190,7 @@ static inline void memory_close(struct memory *memory)
 {
 	memory_forget(memory);
 	free(memory->bytes);
+	free(memory->disk);
 	pthread_mutex_destroy(&memory->lock);
 }
 

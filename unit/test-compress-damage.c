@@ -14,7 +14,8 @@
  * build/unit/plain/test-compress-damage is without the sanitizers, but faster.
  *
  * For tests of the commands, which need volumes with something on them:
- * "image KIND FILE" makes one and prints where its structures are, "read KIND
+ * "image KIND FILE" makes one and prints where its structures are; "overlap
+ * KIND FILE" does, too, but two of its blocks are in the same place; "read KIND
  * FILE" tells how many blocks of it are right, errors and wrong.
  */
 #include "base.h"
@@ -629,7 +630,26 @@ static void test_newest(void)
 	base_free(&base);
 }
 
-/* Both superblocks, or a whole block of the map. */
+/* A page of the map, in one slot or both. */
+static bool trial_lose_page(struct base *base, uint64_t page, uint32_t slots)
+{
+	struct trial trial = { .base = base, .seed = page };
+	bool is_good;
+
+	for (unsigned int slot = 0; slot < 2; slot++) {
+		uint64_t off = base->super.map_off[slot] + page * BLOCK_SIZE;
+
+		if (!(slots & 1U << slot))
+			continue;
+		memset(base->memory.bytes + off, 0, BLOCK_SIZE);
+		damage_note(&trial, off, BLOCK_SIZE);
+	}
+	is_good = trial_opens(&trial) && trial_repairs(&trial);
+	trial_undo(&trial);
+	return is_good;
+}
+
+/* Both superblocks, or whole blocks of the map. */
 static void test_blocks(uint64_t seed, const struct kind *kind)
 {
 	struct base base;
@@ -644,16 +664,9 @@ static void test_blocks(uint64_t seed, const struct kind *kind)
 	trial_undo(&trial);
 	ok(is_good && totals.n_stale == stale && totals.n_intact_lost == intact,
 	   "%s: superblocks A and B: nothing is lost", base.name);
-	for (uint64_t i = 0; is_good && i < 2 * n_pages && i < 64; i++) {
-		uint64_t page = n_pages - 1 - i / 2;
-		uint64_t off = base.super.map_off[i & 1] + page * BLOCK_SIZE;
-
-		trial = (struct trial){ .base = &base, .seed = i };
-		memset(base.memory.bytes + off, 0, BLOCK_SIZE);
-		damage_note(&trial, off, BLOCK_SIZE);
-		is_good = trial_opens(&trial) && trial_repairs(&trial);
-		trial_undo(&trial);
-	}
+	for (uint64_t i = 0; is_good && i < 3 * n_pages && i < 96; i++)
+		is_good = trial_lose_page(&base, n_pages - 1 - i / 3,
+					  (uint32_t)(1 + i % 3));
 	ok(is_good, "%s: pages of the map, one by one", base.name);
 	base_free(&base);
 }
@@ -790,6 +803,27 @@ static int image_read(struct base *base, const char *path)
 	return 0;
 }
 
+/* A block of which the map says that it is within another one's record. */
+static int image_overlap(struct base *base)
+{
+	uint64_t lba = base->n_used + 30, entry = base->entries[base->n_used];
+	struct engine engine;
+	int error = engine_open(&engine, &base->memory.medium, &options);
+
+	if (error != 0)
+		return error;
+	error = map_pin(&engine.map, lba, MAP_NO_LIMIT);
+	if (error == 0) {
+		pthread_mutex_lock(&engine.map.lock);
+		map_put(&engine.map, lba, entry + 1);
+		pthread_mutex_unlock(&engine.map.lock);
+		map_unpin(&engine.map, lba);
+		error = engine_close(&engine);
+	}
+	memcpy(base->whole, base->memory.bytes, base->memory.medium.size);
+	return error;
+}
+
 static int image(char **argv)
 {
 	const struct kind *kind = kind_find(argv[2]);
@@ -798,8 +832,10 @@ static int image(char **argv)
 
 	if (kind == NULL || !base_make(&base, kind, 1))
 		return 2;
-	status = strcmp(argv[1], "image") == 0 ? image_make(&base, argv[3]) :
-						 image_read(&base, argv[3]);
+	if (strcmp(argv[1], "overlap") == 0 && image_overlap(&base) != 0)
+		return 2;
+	status = strcmp(argv[1], "read") == 0 ? image_read(&base, argv[3]) :
+						image_make(&base, argv[3]);
 	base_free(&base);
 	return status;
 }

@@ -92,7 +92,7 @@ struct finding {
 	bool is_note; /* nothing is wrong with it */
 };
 
-#define N_FINDINGS 14
+#define N_FINDINGS 15
 
 static void repairing_findings(const struct repair *repair,
 			       const struct check *check,
@@ -111,6 +111,8 @@ static void repairing_findings(const struct repair *repair,
 		  repair->n_heads_lost, false },
 		{ "records_lost", "records of unknown blocks in them",
 		  repair->n_records_lost, false },
+		{ "log_end_unreadable", "ends of the log that cannot be read",
+		  repair->is_end_unreadable, false },
 		{ "segments_wrong", "segments that are counted wrong",
 		  repair->n_segments_wrong + check->n_segments_wrong, false },
 		{ "segments_free_used", "free segments that are in use",
@@ -239,11 +241,12 @@ static int repairing_hopeless(const char *path, const struct repair *repair,
 
 static int repairing_prepare(const struct repairing *repairing,
 			     struct repair *repair, struct medium *medium,
-			     uint64_t map_cache)
+			     bool is_read_only, uint64_t map_cache)
 {
 	struct progress progress;
 	struct repair_options options = {
 		.accept_stale = repairing->accept_stale,
+		.is_read_only = is_read_only,
 		.map_cache = map_cache,
 		.tell = repairing_tell,
 		.arg = &progress,
@@ -284,7 +287,8 @@ static int check_volume_at(const struct repairing *repairing, struct file *file,
 {
 	struct repair repair;
 	struct check check;
-	int error = repairing_prepare(repairing, &repair, &file->medium, 0);
+	int error =
+		repairing_prepare(repairing, &repair, &file->medium, true, 0);
 	int status = REPAIR_CLEAN;
 
 	if (error != 0)
@@ -331,18 +335,15 @@ const struct applet compress_action_check = {
  */
 
 static int repairing_write(const struct repairing *repairing,
-			   struct repair *repair, const char *path)
+			   struct repair *repair, const struct check *check,
+			   const char *path)
 {
 	char warning[512];
 	int error;
 
 	snprintf(warning, sizeof(warning),
-		 "%.256s: is going to be repaired; %" PRIu64
-		 " blocks are lost%s",
-		 path, repair->lost.n_blocks,
-		 repair->n_unproven > 0 && !repairing->accept_stale ?
-			 ", some of which --accept-stale would keep" :
-			 "");
+		 "%.256s: is going to be repaired; %" PRIu64 " blocks are lost",
+		 path, repair->lost.n_blocks);
 	if (!repairing->is_forced && terminal_confirm(warning) != EXIT_DONE)
 		return REPAIR_CANCELLED;
 	/* it must not end in the middle, although that would do no harm */
@@ -353,6 +354,9 @@ static int repairing_write(const struct repairing *repairing,
 		action_failed(path, "cannot be repaired", error);
 		return REPAIR_FAILED;
 	}
+	/* of these nobody knows what is right */
+	if (check->n_overlaps > 0 || check->n_pages_lost > 0)
+		return REPAIR_LEFT;
 	return repair->is_stale && !repairing->accept_stale ? REPAIR_LEFT :
 							      REPAIR_DONE;
 }
@@ -363,8 +367,13 @@ static int repairing_decide(const struct repairing *repairing,
 {
 	int status;
 
+	if (repair->n_unproven > 0 && !repairing->accept_stale)
+		msg_hint("%" PRIu64 " of the blocks that are lost have a "
+			 "record that may be an old one: --accept-stale would "
+			 "keep it",
+			 repair->n_unproven);
 	if (repair_is_needed(repair) && !repairing->is_dry)
-		status = repairing_write(repairing, repair, path);
+		status = repairing_write(repairing, repair, check, path);
 	else
 		status = repairing_is_clean(repair, check) ? REPAIR_CLEAN :
 							     REPAIR_LEFT;
@@ -381,8 +390,8 @@ static int repair_volume_at(const struct repairing *repairing,
 {
 	struct repair repair;
 	struct check check;
-	int error =
-		repairing_prepare(repairing, &repair, &file->medium, map_cache);
+	int error = repairing_prepare(repairing, &repair, &file->medium,
+				      repairing->is_dry, map_cache);
 	int status;
 
 	if (error != 0)

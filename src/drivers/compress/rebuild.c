@@ -4,18 +4,20 @@
  * them.
  *
  * For each of their blocks the log has a last record, or none. It need not be
- * what the map had: a later one may be damaged, or its segment used again. But
- * the checksum of a page is known mostly: if what is left of it, and the log
- * for the rest, has that, it is what was lost (prove.c). And of each segment it
- * is known how many blocks of these pages are live in it. What is left of a
- * page and the log agree on is taken; then all that could be in a segment, if
- * exactly as many are missing there and none of its records is damaged. What
- * remains may be an older version.
+ * what the map had: a later one may be damaged, or its segment used again, or
+ * it was never in the log, since a crash had cut it off. But the checksum of a
+ * page is known mostly: if what is left of it, and the log for the rest, has
+ * that, it is what was lost (prove.c). And of each segment it is known how many
+ * blocks of these pages are live in it. What is left of a page and the log
+ * agree on is taken; then all that could be in a segment, if exactly as many
+ * are missing there and none of its records is damaged. What remains may be an
+ * older version.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "crc.h"
 #include "repair.h"
 #include "rooms.h"
 #include "scan.h"
@@ -30,6 +32,7 @@ enum choice {
 	CHOICE_OPEN,
 	CHOICE_PROVEN,	 /* the page's checksum tells that it is this hint */
 	CHOICE_LOG,	 /* what the log says */
+	CHOICE_KEPT,	 /* what it says where nothing can have been cut off */
 	CHOICE_HINT,	 /* what was on the page */
 	CHOICE_NOTHING,	 /* neither: not mapped, if nothing is missing */
 	CHOICE_UNPROVEN, /* what the log says may be old */
@@ -75,10 +78,12 @@ static void rebuild_mention(struct mention *mention,
 }
 
 static void rebuild_note(const struct super *super, struct leaf_lost *leaf,
-			 const struct record *record, uint64_t off)
+			 const struct record *record, uint64_t off,
+			 bool is_kept)
 {
 	uint64_t entry = 0, step = 0;
 	uint32_t first = (uint32_t)(record->lba % PAGE_ENTRIES);
+	bool is_whole;
 
 	if (record->type == RECORD_ZERO)
 		entry = ENTRY_ZERO;
@@ -89,8 +94,15 @@ static void rebuild_note(const struct super *super, struct leaf_lost *leaf,
 	}
 	if (step != 0 && !map_entry_is_sane(super, entry))
 		return;
-	for (uint32_t i = 0; i < record->n_blocks; i++, entry += step)
+	is_whole = step != 0 &&
+		   record->data_crc == crc_update(0, record + 1, record->len);
+	for (uint32_t i = 0; i < record->n_blocks; i++, entry += step) {
 		rebuild_mention(&leaf->found[first + i], record, entry);
+		if (is_kept)
+			rebuild_mention(&leaf->kept[first + i], record, entry);
+		if (leaf->whole != NULL && is_whole)
+			rebuild_mention(&leaf->whole[first + i], record, entry);
+	}
 }
 
 /* Does the log go on with a segment elsewhere, right behind that batch? */
@@ -111,39 +123,118 @@ static bool rebuild_goes_on(const struct repair *repair,
 }
 
 /*
+ * struct chain - batches of a segment that follow each other, from its head on
+ * @head: of the segment, or NULL
+ * @last: the last one, or NULL
+ * @end: the place behind it
+ * @kept: the place behind the last one that was in the log for sure
+ */
+struct chain {
+	const struct segment_head *head;
+	const struct batch_head *last;
+	uint32_t end;
+	uint32_t kept;
+};
+
+/* The next batch: all its records have headers that are whole. */
+static bool chain_next(const struct engine *engine, struct chain *chain)
+{
+	const struct segment_head *head = chain->head;
+	const struct batch_head *last = chain->last;
+	const struct batch_head *batch =
+		(const void *)(engine->segment_buf + chain->end);
+	uint32_t left = engine->super.segment_size - chain->end;
+
+	if (head == NULL || left < BLOCK_SIZE ||
+	    batch->session != head->session ||
+	    batch->batch != (last == NULL ? head->batch : last->batch + 1) ||
+	    batch->prev_crc != (last == NULL ? head->prev_crc : last->crc) ||
+	    !batch_is_listed(batch, &engine->super, left))
+		return false;
+	chain->last = batch;
+	chain->end += batch->len;
+	return true;
+}
+
+/* What follows is replayed. */
+static bool chain_is_at(const struct chain *chain,
+			const struct position *position)
+{
+	return chain->last != NULL &&
+	       chain->last->batch + 1 == position->batch &&
+	       chain->last->crc == position->prev_crc;
+}
+
+/* Of these batches, the number below which they tell that all were durable. */
+static uint64_t chain_durable(const struct engine *engine, struct chain chain)
+{
+	uint64_t durable = 0;
+
+	while (chain_next(engine, &chain))
+		if (chain.last->durable > durable)
+			durable = chain.last->durable;
+	return durable;
+}
+
+/* Are there live blocks in the segment, or is it where the log is? */
+static bool rebuild_is_live(const struct repair *repair, uint32_t segment)
+{
+	return repair->is_known[segment] &&
+	       (segment == repair->engine.super.position.segment ||
+		repair->residual[segment] + repair->uses[segment].live_blocks !=
+			0);
+}
+
+/*
+ * What a crash cut off from the log stays where it is: a batch that was torn,
+ * those behind it, also in segments of their own. They were never part of the
+ * volume, and must not hide what was. So a batch counts only if another one
+ * tells that it was durable; if the checkpoint knows its session; or if it is
+ * whole, like all before it in a segment that is in use.
+ */
+static void rebuild_walk(const struct repair *repair, uint32_t segment,
+			 struct chain *chain)
+{
+	const struct engine *engine = &repair->engine;
+	const struct position *position = &engine->super.position;
+	bool is_live = rebuild_is_live(repair, segment);
+	struct chain next = { .head = scan_head(engine, segment),
+			      .end = BLOCK_SIZE,
+			      .kept = BLOCK_SIZE };
+	uint64_t durable = chain_durable(engine, next);
+
+	*chain = next;
+	while (!chain_is_at(chain, position) && chain_next(engine, &next)) {
+		uint32_t room = engine->super.segment_size - chain->end;
+		bool is_kept =
+			next.last->batch < durable ||
+			next.last->session == position->session ||
+			(is_live &&
+			 batch_is_valid(next.last, &engine->super, room));
+
+		if (is_kept)
+			next.kept = next.end;
+		else if (is_live)
+			break;
+		*chain = next;
+	}
+}
+
+/*
  * Is the header of every record in the segment whole? Batches follow each
  * other until there is no room for another one, or the log goes on elsewhere.
  */
-static bool rebuild_is_complete(const struct repair *repair, uint32_t segment)
+static bool rebuild_is_complete(const struct repair *repair,
+				const struct chain *chain)
 {
-	const struct engine *engine = &repair->engine;
-	const struct super *super = &engine->super;
-	const struct segment_head *head = scan_head(engine, segment);
-	const struct batch_head *last = NULL;
-	uint32_t at = BLOCK_SIZE, size = super->segment_size;
+	const struct super *super = &repair->engine.super;
 
-	while (head != NULL && size - at >= BLOCK_SIZE) {
-		const struct batch_head *batch =
-			(const void *)(engine->segment_buf + at);
-
-		if (batch->session != head->session ||
-		    batch->batch !=
-			    (last == NULL ? head->batch : last->batch + 1) ||
-		    batch->prev_crc !=
-			    (last == NULL ? head->prev_crc : last->crc) ||
-		    !batch_is_listed(batch, super, size - at))
-			break;
-		last = batch;
-		at += batch->len;
-		/* what follows is replayed */
-		if (last->batch + 1 == super->position.batch &&
-		    last->crc == super->position.prev_crc)
-			return true;
-	}
-	if (last == NULL)
+	if (chain->last == NULL)
 		return false;
-	return size - at < log_record_room(super) + BLOCK_SIZE ||
-	       rebuild_goes_on(repair, last);
+	return chain_is_at(chain, &super->position) ||
+	       super->segment_size - chain->end <
+		       log_record_room(super) + BLOCK_SIZE ||
+	       rebuild_goes_on(repair, chain->last);
 }
 
 /* Records before the checkpoint; the others are replayed. */
@@ -151,21 +242,28 @@ static void rebuild_scan(struct repair *repair, uint32_t segment)
 {
 	struct engine *engine = &repair->engine;
 	uint64_t start = segment_off(&engine->super, segment);
+	uint64_t begin = repair->uses[segment].first_sequence;
 	uint64_t end = engine->super.position.sequence;
+	uint32_t to = engine->super.segment_size;
 	const struct record *record;
+	struct chain chain;
 
 	scan_read(engine, segment);
-	repair->is_complete[segment] = rebuild_is_complete(repair, segment);
+	rebuild_walk(repair, segment, &chain);
+	repair->is_complete[segment] = rebuild_is_complete(repair, &chain);
+	if (repair->is_complete[segment])
+		to = chain.end;
 	for (uint32_t at = BLOCK_SIZE;
-	     (record = scan_record(engine, &at)) != NULL;
+	     (record = scan_record(engine, &at)) != NULL && at < to;
 	     at += record_size(record)) {
 		struct leaf_lost *leaf =
 			rebuild_leaf(repair, record->lba / PAGE_ENTRIES);
 
 		if (leaf != NULL && record->type != RECORD_CHECKPOINT &&
-		    record->sequence < end &&
+		    record->sequence >= begin && record->sequence < end &&
 		    record->origin <= record->sequence)
-			rebuild_note(&engine->super, leaf, record, start + at);
+			rebuild_note(&engine->super, leaf, record, start + at,
+				     at < chain.kept);
 	}
 }
 
@@ -204,14 +302,48 @@ bool rebuild_has_record(struct repair *repair, uint64_t lba, uint64_t entry)
 				  entry) == 0;
 }
 
+static bool is_hint(const struct leaf_lost *leaf, uint32_t i)
+{
+	return leaf->has_hints && leaf->hints[i] != HINT_NONE;
+}
+
+static uint64_t rebuild_chosen(const struct leaf_lost *leaf, uint32_t i,
+			       enum choice choice)
+{
+	switch (choice) {
+	case CHOICE_LOG:
+		return leaf->found[i].entry;
+	case CHOICE_KEPT:
+		return leaf->kept[i].entry;
+	case CHOICE_PROVEN:
+	case CHOICE_HINT:
+		return leaf->hints[i];
+	default:
+		return 0;
+	}
+}
+
+/* The record that a choice is, if it is another one than those before. */
+static uint64_t rebuild_candidate(const struct leaf_lost *leaf, uint32_t i,
+				  enum choice choice)
+{
+	uint64_t entry = rebuild_chosen(leaf, i, choice);
+
+	if (!is_data(entry) || (choice == CHOICE_HINT && !is_hint(leaf, i)))
+		return 0;
+	for (enum choice other = CHOICE_LOG; other < choice; other++)
+		if (rebuild_chosen(leaf, i, other) == entry)
+			return 0;
+	return entry;
+}
+
 static void rebuild_take(struct repair *repair, struct leaf_lost *leaf,
 			 uint32_t i, enum choice choice)
 {
-	uint64_t entry =
-		choice == CHOICE_LOG ? leaf->found[i].entry : leaf->hints[i];
+	uint64_t entry = rebuild_chosen(leaf, i, choice);
 
 	leaf->choice[i] = (uint8_t)choice;
-	if (choice == CHOICE_NOTHING || !is_data(entry))
+	if (!is_data(entry))
 		return;
 	repair->residual[rebuild_segment(repair, entry)]--;
 	if (repair->n_unexplained != INT64_MAX)
@@ -222,44 +354,31 @@ static void rebuild_take(struct repair *repair, struct leaf_lost *leaf,
 static bool rebuild_agree(struct repair *repair, struct leaf_lost *leaf,
 			  uint32_t i)
 {
-	const struct mention *found = &leaf->found[i];
+	uint64_t found = leaf->found[i].entry, kept = leaf->kept[i].entry;
 	uint64_t lba = leaf->index * PAGE_ENTRIES + i;
 	uint64_t hint = leaf->hints[i];
 
 	if (!leaf->has_hints)
 		return false;
-	if (is_no_data(hint) && !is_data(found->entry))
+	if ((is_no_data(hint) && !is_data(found) && !is_data(kept)) ||
+	    (leaf->is_sure && is_data(hint) && (hint == found || hint == kept)))
 		rebuild_take(repair, leaf, i, CHOICE_HINT);
-	else if (leaf->is_sure && is_data(hint) && hint == found->entry)
-		rebuild_take(repair, leaf, i, CHOICE_LOG);
-	else if (!is_no_data(hint) && hint != found->entry &&
+	else if (!is_no_data(hint) && hint != found && hint != kept &&
 		 !rebuild_has_record(repair, lba, hint))
 		leaf->hints[i] = HINT_NONE;
 	return true;
-}
-
-static bool is_hint(const struct leaf_lost *leaf, uint32_t i)
-{
-	return leaf->has_hints && leaf->hints[i] != HINT_NONE;
-}
-
-/* What the page says, if that is another record than the log's. */
-static uint64_t rebuild_other(const struct leaf_lost *leaf, uint32_t i)
-{
-	return is_hint(leaf, i) && leaf->hints[i] != leaf->found[i].entry ?
-		       leaf->hints[i] :
-		       0;
 }
 
 /* No record can be it: then it has no data, or that is lost. */
 static bool rebuild_decide(struct repair *repair, struct leaf_lost *leaf,
 			   uint32_t i)
 {
-	uint64_t found = leaf->found[i].entry, other = rebuild_other(leaf, i);
+	for (enum choice choice = CHOICE_LOG; choice <= CHOICE_HINT; choice++) {
+		uint64_t entry = rebuild_candidate(leaf, i, choice);
 
-	if ((is_data(found) && rebuild_can(repair, found)) ||
-	    (is_data(other) && rebuild_can(repair, other)))
-		return false;
+		if (entry != 0 && rebuild_can(repair, entry))
+			return false;
+	}
 	leaf->choice[i] = !leaf->has_hints || is_no_data(leaf->hints[i]) ?
 				  CHOICE_NOTHING :
 				  CHOICE_LOST;
@@ -280,17 +399,15 @@ static uint64_t rebuild_each(struct repair *repair,
 	return n;
 }
 
-static void rebuild_count_one(struct repair *repair, uint64_t entry)
-{
-	if (is_data(entry))
-		repair->open[rebuild_segment(repair, entry)]++;
-}
-
 static bool rebuild_count(struct repair *repair, struct leaf_lost *leaf,
 			  uint32_t i)
 {
-	rebuild_count_one(repair, leaf->found[i].entry);
-	rebuild_count_one(repair, rebuild_other(leaf, i));
+	for (enum choice choice = CHOICE_LOG; choice <= CHOICE_HINT; choice++) {
+		uint64_t entry = rebuild_candidate(leaf, i, choice);
+
+		if (entry != 0)
+			repair->open[rebuild_segment(repair, entry)]++;
+	}
 	return true;
 }
 
@@ -306,18 +423,16 @@ static bool rebuild_needs(const struct repair *repair, uint64_t entry)
 static bool rebuild_fill(struct repair *repair, struct leaf_lost *leaf,
 			 uint32_t i)
 {
-	uint64_t found = leaf->found[i].entry, other = rebuild_other(leaf, i);
+	for (enum choice choice = CHOICE_LOG; choice <= CHOICE_HINT; choice++) {
+		uint64_t entry = rebuild_candidate(leaf, i, choice);
 
-	if (is_data(found) && rebuild_needs(repair, found)) {
-		repair->open[rebuild_segment(repair, found)]--;
-		rebuild_take(repair, leaf, i, CHOICE_LOG);
+		if (entry == 0 || !rebuild_needs(repair, entry))
+			continue;
+		repair->open[rebuild_segment(repair, entry)]--;
+		rebuild_take(repair, leaf, i, choice);
 		return true;
 	}
-	if (!is_data(other) || !rebuild_needs(repair, other))
-		return false;
-	repair->open[rebuild_segment(repair, other)]--;
-	rebuild_take(repair, leaf, i, CHOICE_HINT);
-	return true;
+	return false;
 }
 
 static bool rebuild_doubt(struct repair *repair, struct leaf_lost *leaf,
@@ -421,16 +536,14 @@ static bool rebuild_may_lack(const struct leaf_lost *leaf, uint32_t i,
 static uint64_t rebuild_entry(const struct leaf_lost *leaf, uint32_t i,
 			      enum lack lack)
 {
-	uint64_t found = leaf->found[i].entry, hint = 0;
+	uint64_t hint = is_hint(leaf, i) ? leaf->hints[i] : 0;
 	bool lacks = rebuild_may_lack(leaf, i, lack);
 
-	if (is_hint(leaf, i))
-		hint = leaf->hints[i];
 	switch ((enum choice)leaf->choice[i]) {
 	case CHOICE_PROVEN:
-		return leaf->hints[i];
 	case CHOICE_LOG:
-		return found;
+	case CHOICE_KEPT:
+		return rebuild_chosen(leaf, i, leaf->choice[i]);
 	case CHOICE_HINT:
 	case CHOICE_NOTHING:
 		return lacks && rebuild_is_doubtful(leaf, i) ? ENTRY_BAD : hint;
@@ -442,14 +555,38 @@ static uint64_t rebuild_entry(const struct leaf_lost *leaf, uint32_t i,
 	}
 }
 
-/* A record of a block that is given up, which may be an old one; 0: none. */
-static uint64_t rebuild_old(const struct leaf_lost *leaf, uint32_t i)
+/* Is it there, and its payload too? */
+static bool rebuild_is_readable(struct repair *repair, uint64_t lba,
+				uint64_t entry)
 {
+	struct codec *codec = background_codec(&repair->engine);
+
+	return rebuild_has_record(repair, lba, entry) &&
+	       codec_unpack(codec, (const void *)codec->record, codec->plain) ==
+		       0;
+}
+
+/*
+ * A record of a block that is given up, which may be an old one; 0: none. If it
+ * is to be taken, it has to be there: what was cut off may have been torn.
+ */
+static uint64_t rebuild_old(struct repair *repair, const struct leaf_lost *leaf,
+			    uint32_t i)
+{
+	uint64_t lba = leaf->index * PAGE_ENTRIES + i;
+	bool is_asked = repair->options.accept_stale;
+
 	if (leaf->choice[i] == CHOICE_PROVEN)
 		return 0;
-	if (is_data(leaf->found[i].entry))
-		return leaf->found[i].entry;
-	return is_hint(leaf, i) && is_data(leaf->hints[i]) ? leaf->hints[i] : 0;
+	for (enum choice choice = CHOICE_LOG; choice <= CHOICE_HINT; choice++) {
+		uint64_t entry = rebuild_candidate(leaf, i, choice);
+
+		if (entry != 0 &&
+		    (!is_asked || (rebuild_can(repair, entry) &&
+				   rebuild_is_readable(repair, lba, entry))))
+			return entry;
+	}
+	return is_asked ? leaf->whole[i].entry : 0;
 }
 
 static int rebuild_put(struct repair *repair, uint64_t lba, uint64_t entry,
@@ -477,7 +614,8 @@ static int rebuild_page(struct repair *repair, const struct leaf_lost *leaf,
 	for (uint32_t i = 0;
 	     error == 0 && i < PAGE_ENTRIES && first + i < n_blocks; i++) {
 		uint64_t entry = rebuild_entry(leaf, i, lack);
-		uint64_t old = entry == ENTRY_BAD ? rebuild_old(leaf, i) : 0;
+		uint64_t old =
+			entry == ENTRY_BAD ? rebuild_old(repair, leaf, i) : 0;
 
 		if (old != 0 && repair->options.accept_stale)
 			entry = old;
@@ -508,6 +646,9 @@ int rebuild_map(struct repair *repair)
 
 	if (repair->n_leaves == 0)
 		return 0;
+	/* before all is looked through for nothing */
+	if (repair->n_leaves > repair->engine.map.n_rights_left)
+		return -EAGAIN;
 	repair->open = calloc(super->n_segments, sizeof(*repair->open));
 	repair->is_complete =
 		calloc(super->n_segments, sizeof(*repair->is_complete));

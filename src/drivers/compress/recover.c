@@ -14,9 +14,6 @@
 
 #include "rooms.h"
 
-/* More than the records that a lost tail can have. */
-#define SEQUENCE_STEP (1ULL << 32)
-
 /* A batch is small, a medium may be slow: so much is read at once. */
 #define READ_AHEAD (1U << 20)
 
@@ -105,6 +102,15 @@ static int replay_read(struct replay *replay, const struct position *at)
 	return error;
 }
 
+/* Is there room for any record? Then the log went on nowhere else. */
+static bool replay_has_room(const struct replay *replay)
+{
+	const struct super *super = &replay->engine->super;
+
+	return super->segment_size - replay->at.off >=
+	       log_record_room(super) + BLOCK_SIZE;
+}
+
 /* Find the next batch: behind the last one, or in the next segment. */
 static int replay_find(struct replay *replay)
 {
@@ -120,6 +126,8 @@ static int replay_find(struct replay *replay)
 	error = replay_enter(replay, &next);
 	if (error == 0)
 		error = replay_read(replay, &next);
+	if (error == -EIO && replay_has_room(replay))
+		error = -ENOENT;
 	if (error == 0)
 		*at = next;
 	return error;
@@ -181,6 +189,7 @@ int replay_next(struct replay *replay, bool may_write)
 	uint32_t n;
 	int error = replay_find(replay);
 
+	replay->is_unreadable = error == -EIO;
 	if (error != 0)
 		return error;
 	error = replay_pin(replay, &n);
@@ -210,6 +219,8 @@ int recover_replay(struct engine *engine, bool may_write)
 	do {
 		error = replay_next(&replay, may_write);
 	} while (error == 0);
+	if (replay.is_unreadable && engine->super.flags & SUPER_CLEAN)
+		error = -ENOENT;
 	if (error != -ENOENT)
 		return error;
 	/* what was durable and is not there any more is damage, no crash */

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "repair.h"
 #include "rooms.h"
@@ -16,8 +17,10 @@
 
 static void repair_forget(struct repair *repair)
 {
-	for (size_t i = 0; i < repair->n_leaves; i++)
+	for (size_t i = 0; i < repair->n_leaves; i++) {
+		free(repair->leaves[i]->whole);
 		free(repair->leaves[i]);
+	}
 	free(repair->leaves);
 	free(repair->uses);
 	free(repair->residual);
@@ -50,6 +53,29 @@ static int repair_find_out(struct repair *repair)
 	return salvage_log(repair);
 }
 
+/*
+ * Of a volume that a write has failed on, a cache may have what is not there:
+ * that would be replayed, and be part of the volume then. So it is read anew.
+ */
+static int repair_look(struct repair *repair)
+{
+	struct medium *medium = repair->engine.medium;
+	int error = survey_supers(repair);
+
+	if (error != 0 || !repair->was_marked || medium->forget == NULL)
+		return error;
+	repair->reason = "cannot be written";
+	if (!repair->options.is_read_only)
+		error = medium->sync(medium);
+	if (error != 0)
+		return error;
+	medium->forget(medium);
+	memset(repair->copies, 0, sizeof(repair->copies));
+	error = survey_supers(repair);
+	repair->was_marked = true;
+	return error;
+}
+
 static int repair_try(struct repair *repair, struct medium *medium,
 		      const struct repair_options *options)
 {
@@ -61,7 +87,7 @@ static int repair_try(struct repair *repair, struct medium *medium,
 		.map_cache = options->map_cache,
 		.is_read_only = true,
 	};
-	error = survey_supers(repair);
+	error = repair_look(repair);
 	if (error != 0)
 		return error;
 	repair->reason = "not enough memory";
@@ -128,28 +154,35 @@ bool repair_is_needed(const struct repair *repair)
 	return is_super || repair->was_marked || repair->n_pages_lost > 0 ||
 	       repair->n_leaves > 0 || repair->n_segments_wrong > 0 ||
 	       repair->is_count_wrong || repair->n_batches_lost > 0 ||
-	       repair->n_heads_lost > 0 || repair->n_unreadable > 0 ||
+	       repair->n_heads_lost > 0 || repair->is_end_unreadable ||
+	       repair->n_unreadable > 0 ||
 	       (repair->is_stale && repair->options.accept_stale);
 }
 
 /*
- * Where no superblock was left, what was found in its place is written first.
- * If this repair ends in the middle, the next one must begin at the same place,
- * not with pages that are new: they do not tell what was wrong before.
+ * Superblocks A and B are made the same first: pages go to slots that only the
+ * older one refers to. Where none was left, what was found in its place is
+ * written, which is no clean end. If this repair ends in the middle, the next
+ * one must begin at the same place, not with pages that are new: they do not
+ * tell what was wrong before.
  */
 static int repair_begin(struct repair *repair)
 {
 	struct engine *engine = &repair->engine;
-	struct super super = engine->super;
+	const enum copy_state *copies = repair->copies;
 	int error = engine->medium->sync(engine->medium);
 
-	if (error != 0 || repair->copies[0] != COPY_DAMAGED ||
-	    repair->copies[1] != COPY_DAMAGED)
+	if (copies[0] == COPY_DAMAGED && copies[1] == COPY_DAMAGED) {
+		engine->super.flags &= ~SUPER_CLEAN;
+		engine->super.flags |= SUPER_NEEDS_CHECK;
+		if (repair->is_stale)
+			engine->super.flags |= SUPER_MAY_BE_STALE;
+	}
+	/* what a failure is told with */
+	engine->durable = engine->super;
+	if (error != 0 || (copies[0] == COPY_GOOD && copies[1] == COPY_GOOD))
 		return error;
-	super.flags |= SUPER_NEEDS_CHECK;
-	if (repair->is_stale)
-		super.flags |= SUPER_MAY_BE_STALE;
-	return checkpoint_write_super(engine->medium, &super);
+	return checkpoint_write_super(engine->medium, &engine->super);
 }
 
 int repair_commit(struct repair *repair)

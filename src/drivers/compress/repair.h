@@ -35,12 +35,14 @@ enum copy_state {
 /**
  * struct repair_options - how to repair
  * @accept_stale: take what may be an older version of a block
+ * @is_read_only: the medium is not to be written, not even synced
  * @map_cache: bytes to begin with; 0: 64 MiB
  * @tell: NULL, or told of bytes of the log that were looked at
  * @arg: its argument
  */
 struct repair_options {
 	bool accept_stale;
+	bool is_read_only;
 	uint64_t map_cache;
 	void (*tell)(void *arg, uint64_t done);
 	void *arg;
@@ -55,7 +57,9 @@ struct repair_options {
  * @has_crc: the checksum of the page that counts is known
  * @crc: it
  * @raw: what is in the place of that page
- * @found: what the log says of each block
+ * @found: what the log says of each block, or what a crash has cut off from it
+ * @kept: what the log says where that cannot be
+ * @whole: the last record that can be read, if what is old is accepted
  * @choice: what is taken, enum choice (rebuild.c)
  */
 struct leaf_lost {
@@ -70,7 +74,7 @@ struct leaf_lost {
 		uint64_t entry;
 		uint64_t origin;
 		uint64_t sequence;
-	} found[PAGE_ENTRIES];
+	} found[PAGE_ENTRIES], kept[PAGE_ENTRIES], *whole;
 	uint8_t choice[PAGE_ENTRIES];
 };
 
@@ -90,6 +94,7 @@ struct leaf_lost {
  * @n_batches_lost: batches of the log, behind the checkpoint
  * @n_heads_lost: heads of segments there, in front of a batch that is whole
  * @n_records_lost: records in them
+ * @is_end_unreadable: the place where the log ends cannot be read
  * @n_restored: blocks whose place was found in the log
  * @n_unproven: blocks that may be older versions
  * @n_unreadable: blocks that were found to be unreadable
@@ -120,6 +125,7 @@ struct repair {
 	uint64_t n_batches_lost;
 	uint64_t n_heads_lost;
 	uint64_t n_records_lost;
+	bool is_end_unreadable;
 	uint64_t n_restored;
 	uint64_t n_unproven;
 	uint64_t n_unreadable;
@@ -139,7 +145,7 @@ struct repair {
 /**
  * repair_prepare - find out what is left
  * @repair: filled in
- * @medium: has to stay; nothing is written
+ * @medium: has to stay; nothing is written, but after a failure it is synced
  * @options: copied
  *
  * Return: 0, -ENOENT (no volume), -ENOTSUP (of another version, or the medium

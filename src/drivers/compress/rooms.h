@@ -7,6 +7,9 @@
 
 #include "engine.h"
 
+/* Of a new session: more than the records that a lost tail can have. */
+#define SEQUENCE_STEP (1ULL << 32)
+
 /**
  * checkpoint_make - make a checkpoint
  * @engine: the volume
@@ -43,6 +46,7 @@ int recover_settle(struct engine *engine);
  * @segment: of this one
  * @from: to @to, bytes from its start, is in segment_buf, at its place there
  * @to: see @from
+ * @is_unreadable: the medium could not be read there
  */
 struct replay {
 	struct engine *engine;
@@ -50,6 +54,7 @@ struct replay {
 	uint32_t segment;
 	uint32_t from;
 	uint32_t to;
+	bool is_unreadable;
 };
 
 /** replay_begin - a way from a place on; nothing is in segment_buf. */
@@ -70,6 +75,8 @@ int replay_next(struct replay *replay, bool may_write);
  * recover_replay - bring the map to the end of the log
  * @engine: map loaded
  * @may_write: as above
+ *
+ * After a clean end there is nothing more to be read, even if it cannot be.
  *
  * Return: 0, -EAGAIN, -EBADMSG (batches are damaged that were durable), or
  * another -errno.

@@ -651,6 +651,10 @@ static int survey_lose(struct repair *repair, uint64_t index,
 	if (leaf == NULL)
 		return -ENOMEM;
 	repair->n_leaves++;
+	if (repair->options.accept_stale)
+		leaf->whole = calloc(PAGE_ENTRIES, sizeof(*leaf->whole));
+	if (repair->options.accept_stale && leaf->whole == NULL)
+		return -ENOMEM;
 	leaf->index = index;
 	leaf->has_hints = raw != NULL;
 	leaf->is_sure = is_sure;

@@ -85,7 +85,9 @@ static bool tail_follow(struct tail *tail, uint32_t segment)
 
 		scan_read(tail->engine, segment);
 		head = scan_head(tail->engine, segment);
-		if (head != NULL && head->session != tail->at->session)
+		/* it may be what is left of an earlier use */
+		if (head != NULL && (head->session != tail->at->session ||
+				     head->batch < tail->at->batch))
 			head = NULL;
 		if (tail_look(tail, segment, BLOCK_SIZE,
 			      head != NULL ? head->next : segment))
