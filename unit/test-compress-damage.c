@@ -630,6 +630,44 @@ static void test_newest(void)
 	base_free(&base);
 }
 
+/* The pages of the newest checkpoint, a byte of each. */
+static void base_spoil_newest(struct base *base)
+{
+	for (unsigned int slot = 0; slot < 2; slot++) {
+		unsigned char *bytes =
+			base->memory.bytes + base->super.map_off[slot];
+
+		for (uint64_t i = 0; i < base->map_size; i += BLOCK_SIZE) {
+			struct page *page = (struct page *)(bytes + i);
+
+			if (page->generation == base->super.generation)
+				bytes[i + BLOCK_SIZE - 1] ^= 1;
+		}
+	}
+}
+
+/* Those before look whole, but are not the newest. */
+static void test_spoilt(void)
+{
+	struct base base;
+	bool is_good = true;
+
+	for (uint64_t seed = 0; is_good && seed < 20; seed++) {
+		struct trial trial = { .base = &base, .seed = seed };
+
+		is_good = base_make(&base, &kinds[seed % N_KINDS], seed + 1);
+		memset(base.memory.bytes, 0x5a, 2 * BLOCK_SIZE);
+		base_spoil_newest(&base);
+		damage_note(&trial, 0, 2 * BLOCK_SIZE);
+		damage_note(&trial, base.super.map_off[0], base.map_size);
+		damage_note(&trial, base.super.map_off[1], base.map_size);
+		is_good = is_good && trial_repairs(&trial);
+		trial_undo(&trial);
+		base_free(&base);
+	}
+	ok(is_good, "superblocks A and B, and a byte of each newest page");
+}
+
 /* A page of the map, in one slot or both. */
 static bool trial_lose_page(struct base *base, uint64_t page, uint32_t slots)
 {
@@ -850,6 +888,7 @@ int main(int argc, char **argv)
 		return image(argv);
 	test_supers(seed);
 	test_newest();
+	test_spoilt();
 	for (size_t i = 0; i < N_KINDS; i++)
 		test_blocks(seed, &kinds[i]);
 	for (size_t i = 0; i < N_KINDS; i++)

@@ -314,20 +314,29 @@ static uint8_t *survey_tree(struct repair *repair)
 /* --- the root, when A and B are lost ----------------------------------------
  */
 
-/* The highest generation of all pages that are there. */
-static uint64_t survey_generation(const struct tree *tree)
+/*
+ * The highest generation of all pages that are whole, and of those that are
+ * damaged: if that is higher, all that was of the last checkpoint may be.
+ */
+static uint64_t survey_generation(const struct tree *tree, uint64_t *damaged)
 {
 	const struct level *top = &tree->levels[tree->n_levels - 1];
 	uint64_t highest = 0;
+
+	*damaged = 0;
 
 	for (uint64_t i = 0; i <= top->first; i++) {
 		for (unsigned int slot = 0; slot < 2; slot++) {
 			struct page page;
 
-			if (survey_page(tree, i, slot, &page) &&
-			    page.generation > highest &&
-			    survey_is_whole(tree, &page, i))
-				highest = page.generation;
+			uint64_t *known = &highest;
+
+			if (!survey_page(tree, i, slot, &page))
+				continue;
+			if (!survey_is_whole(tree, &page, i))
+				known = damaged;
+			if (page.generation > *known)
+				*known = page.generation;
 		}
 	}
 	return highest;
@@ -394,8 +403,11 @@ static void survey_root(struct repair *repair)
 	const struct level *top = &tree->levels[tree->n_levels - 1];
 	struct session session;
 	struct page page;
+	uint64_t damaged;
 
-	repair->generation = survey_generation(tree);
+	repair->generation = survey_generation(tree, &damaged);
+	if (damaged > repair->generation)
+		repair->is_stale = true;
 	if (repair->generation <= super->generation) {
 		survey_session(repair, &session);
 		repair->is_root_lost = session.number > super->position.session;
