@@ -60,16 +60,16 @@ static bool log_find_segment(struct log *log, uint32_t *segment, uint32_t spare,
 	bool was_found = false;
 
 	pthread_mutex_lock(&log->map->lock);
-	*segment = 0;
+	*is_allocated =
+		space->is_backing_full || space->n_ready > SEGMENTS_READY;
 	if (space_usable(space) > spare) {
-		*is_allocated = space->is_backing_full ||
-				space->n_ready > SEGMENTS_READY;
-		was_found = space_take(space, segment, *is_allocated);
-	}
-	if (!was_found && space_usable(space) > spare) {
-		*is_allocated = !*is_allocated;
 		*segment = 0;
 		was_found = space_take(space, segment, *is_allocated);
+		if (!was_found) {
+			*is_allocated = !*is_allocated;
+			*segment = 0;
+			was_found = space_take(space, segment, *is_allocated);
+		}
 	}
 	pthread_mutex_unlock(&log->map->lock);
 	return was_found;
