@@ -735,6 +735,31 @@ static void test_segments(uint64_t seed, const struct kind *kind)
 	base_free(&base);
 }
 
+/* The first batch that is replayed, and the head of the segment that follows.
+ */
+static void test_row(void)
+{
+	struct base base;
+	bool is_good = true;
+
+	for (uint64_t seed = 0; is_good && seed < 140; seed++) {
+		struct trial trial = { .base = &base, .seed = seed };
+		const struct position *at = &base.super.position;
+		uint64_t off;
+
+		is_good = base_make(&base, &kinds[seed % N_KINDS], seed + 1);
+		off = segment_off(&base.super, at->segment);
+		damage_flip(&trial, off + (at->off > 0 ? at->off : BLOCK_SIZE),
+			    0);
+		damage_flip(&trial, segment_off(&base.super, at->next), 0);
+		is_good =
+			is_good && trial_opens(&trial) && trial_repairs(&trial);
+		trial_undo(&trial);
+		base_free(&base);
+	}
+	ok(is_good, "the first batch behind a checkpoint, and the next head");
+}
+
 static bool is_batch(const unsigned char *bytes)
 {
 	uint32_t magic = BATCH_MAGIC;
@@ -889,6 +914,7 @@ int main(int argc, char **argv)
 	test_supers(seed);
 	test_newest();
 	test_spoilt();
+	test_row();
 	for (size_t i = 0; i < N_KINDS; i++)
 		test_blocks(seed, &kinds[i]);
 	for (size_t i = 0; i < N_KINDS; i++)

@@ -12,6 +12,8 @@
 
 /* Free segments that are looked at, if nothing tells that there is more. */
 #define PROBES 64U
+/* Rows of segments whose heads follow each other that are looked at. */
+#define ROWS 64U
 
 /* A search for a batch that proves it, and the first one that is there. */
 struct tail {
@@ -19,6 +21,7 @@ struct tail {
 	const struct position *at;
 	bool has_first;
 	struct position *next;
+	uint64_t from; /* heads of earlier batches were looked at */
 };
 
 static bool tail_is_later(const struct tail *tail,
@@ -95,6 +98,8 @@ static bool tail_follow(struct tail *tail, uint32_t segment)
 		if (head == NULL || head->batch <= batch)
 			return false;
 		batch = head->batch;
+		if (tail->from <= batch)
+			tail->from = batch + 1;
 		segment = head->next;
 	}
 }
@@ -106,8 +111,9 @@ static bool tail_is_free(const struct tail *tail, uint32_t segment)
 }
 
 /*
- * The segment that the log went on with: of all, or of those that are free,
- * which are taken in their order, the first few, unless there is more already.
+ * The segment that the log went on with, behind those that were looked at: of
+ * all, or of those that are free, which are taken in their order, the first
+ * few, unless there is more already.
  */
 static bool tail_find_segment(const struct tail *tail, bool is_thorough,
 			      uint32_t *segment)
@@ -126,7 +132,7 @@ static bool tail_find_segment(const struct tail *tail, bool is_thorough,
 				 segment_off(&engine->super, i)) != 0 ||
 		    !segment_head_is_valid(head, &engine->super, i) ||
 		    head->session != tail->at->session ||
-		    head->batch < tail->at->batch || head->batch >= least)
+		    head->batch < tail->from || head->batch >= least)
 			continue;
 		least = head->batch;
 		*segment = i;
@@ -137,7 +143,9 @@ static bool tail_find_segment(const struct tail *tail, bool is_thorough,
 bool tail_find(struct engine *engine, const struct position *at,
 	       bool is_thorough, struct position *next)
 {
-	struct tail tail = { .engine = engine, .at = at, .next = next };
+	struct tail tail = {
+		.engine = engine, .at = at, .next = next, .from = at->batch
+	};
 	uint32_t segment;
 
 	scan_read(engine, at->segment);
@@ -148,6 +156,9 @@ bool tail_find(struct engine *engine, const struct position *at,
 	/* after a clean end there is no more */
 	if (!is_thorough && engine->super.flags & SUPER_CLEAN)
 		return false;
-	return tail_find_segment(&tail, is_thorough, &segment) &&
-	       tail_follow(&tail, segment);
+	for (uint32_t i = 0;
+	     i < ROWS && tail_find_segment(&tail, is_thorough, &segment); i++)
+		if (tail_follow(&tail, segment))
+			return true;
+	return false;
 }
