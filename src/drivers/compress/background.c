@@ -149,7 +149,8 @@ static int background_recompress(struct engine *engine)
 	if (error != 0 || counts_work(engine) == work)
 		return error;
 	pthread_mutex_lock(&engine->map.lock);
-	if (!engine->is_stopping && !engine->is_called)
+	if (!engine->is_stopping && !engine->is_called &&
+	    engine->n_waiting == 0)
 		background_sleep(engine, &engine->map.wake,
 				 background_now_ms() - begun_ms + 1);
 	pthread_mutex_unlock(&engine->map.lock);

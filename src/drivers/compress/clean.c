@@ -139,8 +139,7 @@ static int clean_record(struct engine *engine, const struct record *old,
 		is_live[i] = entries[i] == entry + i * ENTRY_INDEX_ONE;
 		n_live += is_live[i];
 	}
-	/* a record from before the segment was used again is not what is meant
-	 */
+	/* it may be from before the segment was used again */
 	if (n_live == 0 ||
 	    old->sequence < map_first_sequence(&engine->map, entry))
 		return 0;

@@ -119,6 +119,10 @@ static bool log_take_next(struct log *log, uint32_t *segment)
 	*segment = log->hand;
 	was_found = space->n_ready < SEGMENTS_READY &&
 		    space_take(space, segment, false);
+	if (!was_found && space->n_ready < SEGMENTS_READY) {
+		*segment = 0;
+		was_found = space_take(space, segment, false);
+	}
 	log->hand = was_found ? *segment + 1 : 0;
 	pthread_mutex_unlock(&log->map->lock);
 	return was_found;

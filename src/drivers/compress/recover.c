@@ -265,7 +265,7 @@ int recover_begin(struct engine *engine)
 	struct map *map = &engine->map;
 	struct position at = map->applied;
 
-	log_refill(&engine->log, UINT32_MAX);
+	log_refill(&engine->log, engine->super.n_segments);
 	if (!recover_take(engine, &at))
 		return -ENOSPC;
 	at.session++;

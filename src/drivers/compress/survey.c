@@ -324,12 +324,10 @@ static uint64_t survey_generation(const struct tree *tree, uint64_t *damaged)
 	uint64_t highest = 0;
 
 	*damaged = 0;
-
 	for (uint64_t i = 0; i <= top->first; i++) {
 		for (unsigned int slot = 0; slot < 2; slot++) {
-			struct page page;
-
 			uint64_t *known = &highest;
+			struct page page;
 
 			if (!survey_page(tree, i, slot, &page))
 				continue;
